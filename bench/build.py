@@ -1,0 +1,151 @@
+"""The only file that knows both models and estimators: it joins them to the Problem that an estimator solves."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+import estimators
+import models
+from bench.config import RunConfig
+from estimators import Estimator, Latent, Problem
+from models import Autoencoder, CodeEmbedding, ConvDecoder, Encoder, Likelihood, MLPDecoder
+
+
+@dataclass(frozen=True)
+class PixelStatistics:
+    """Mean and standard deviation of the training pixels per channel, in grey levels 0..255."""
+
+    mean: Float[Tensor, "c"]
+    std: Float[Tensor, "c"]
+
+
+class Task(nn.Module):
+    """One autoencoder and the estimator that trains it."""
+
+    def __init__(self, model: Autoencoder, estimator: Estimator) -> None:
+        super().__init__()
+        self.model, self.estimator = model, estimator
+        # refreshed every `lag` updates; not a parameter of anything, but part of the state
+        self.snapshot = copy.deepcopy(model) if estimator.lag else None
+
+    def problem(
+        self, image: UInt8[Tensor, "b c h w"], step: int, progress: float, beta: float, noise: torch.Generator
+    ) -> Problem:
+        """The minibatch as an estimator sees it."""
+        x = self.model.likelihood.data(image)
+        posterior, features = self.model.encode(x)
+        behaviour = posterior
+        if self.snapshot is not None:
+            if step % self.estimator.lag == 0:
+                self.snapshot.load_state_dict(self.model.state_dict())
+            with torch.no_grad():
+                behaviour, _ = self.snapshot.encode(x)
+        return Problem(
+            posterior=posterior,
+            behaviour=behaviour,
+            log_lik=lambda code: self.model.log_lik(code, x),
+            beta=beta,
+            progress=progress,
+            noise=noise,
+            features=features,
+        )
+
+    def param_groups(self, lr: float, weight_decay: float) -> list[dict]:
+        """Optimiser groups: the shared model first, then what the estimator owns."""
+        shared = {"params": list(self.model.parameters()), "lr": lr, "weight_decay": weight_decay}
+        return [shared, *self.estimator.param_groups(lr)]
+
+
+def build(config: RunConfig, shape: tuple[int, int, int], pixels: PixelStatistics) -> Task:
+    """The task of a run, on the CPU, with initial weights that depend on the seed alone.
+
+    Raises ValueError if estimator, latent, image and posterior do not fit each other.
+    """
+    latent = Latent(config.length, config.vocab, config.width)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        estimator = make_estimator(config, latent)
+        model = _autoencoder(config, estimator, shape, pixels)
+    models.initialise(model, config.seed)
+    return Task(model, estimator)
+
+
+def make_estimator(config: RunConfig, latent: Latent) -> Estimator:
+    """The run's estimator. Raises ValueError if its arguments do not fit the latent."""
+    name = config.estimator.partition(":")[0]
+    return estimators.available()[name](latent, **config.arguments)  # type: ignore[call-arg]
+
+
+def skip_reason(config: RunConfig) -> str | None:
+    """Why this combination is impossible, if it is."""
+    cls = estimators.available()[config.estimator.partition(":")[0]]
+    if config.posterior == "causal" and not cls.causal_ok:
+        return (
+            f"{config.estimator} emits vectors, not a distribution to sample from: factorised posterior only"
+        )
+    return None
+
+
+def _autoencoder(
+    config: RunConfig, estimator: Estimator, shape: tuple[int, int, int], pixels: PixelStatistics
+) -> Autoencoder:
+    likelihood = make_likelihood(config, pixels)
+    causal = config.posterior == "causal"
+    encoder = Encoder(
+        shape,
+        config.length,
+        config.width,
+        config.causal_encoder_layers if causal else config.layers,
+        config.heads,
+        config.causal_mlp_ratio if causal else config.mlp_ratio,
+    )
+    if causal:
+        posterior = models.Causal(
+            config.length,
+            config.vocab,
+            config.width,
+            config.causal_layers,
+            config.heads,
+            config.causal_mlp_ratio,
+        )
+    else:
+        posterior = models.Factorised(config.width, estimator.head_width, _matching_hidden(config, estimator))
+    return Autoencoder(
+        encoder, posterior, _decoder(config, estimator, likelihood, encoder.grid, shape), likelihood
+    )
+
+
+def _matching_hidden(config: RunConfig, estimator: Estimator) -> int | None:
+    """Hidden width of the head that gives an estimator of vectors as many parameters as the logits' head and the
+    code embedding's absence leave it short of."""
+    if estimator.code_width is None:
+        return None
+    logits_head = (config.width + 1) * config.vocab
+    return max(1, round((logits_head - estimator.head_width) / (config.width + 1 + estimator.head_width)))
+
+
+def make_likelihood(config: RunConfig, pixels: PixelStatistics) -> Likelihood:
+    """The run's p(x|z)."""
+    if config.likelihood == "bernoulli":
+        return models.Bernoulli()
+    return models.Gaussian(pixels.mean, pixels.std, config.min_var, config.max_var)
+
+
+def _decoder(
+    config: RunConfig,
+    estimator: Estimator,
+    likelihood: Likelihood,
+    grid: tuple[int, int],
+    shape: tuple[int, int, int],
+) -> nn.Module:
+    if estimator.code_width is None:
+        embedding = CodeEmbedding(config.width, vocab=config.vocab)
+    else:
+        embedding = CodeEmbedding(config.width, vector=estimator.code_width)
+    out = (shape[0] * likelihood.params_per_channel, *shape[1:])
+    if config.decoder == "mlp":
+        return MLPDecoder(embedding, config.length, config.width, config.decoder_widths, out)
+    return ConvDecoder(embedding, grid, config.width, config.decoder_widths[0], out)

@@ -1,0 +1,64 @@
+"""What the command line leaves open: device, metrics, downloads."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import estimators
+from bench import data, weights
+from bench.metrics import IMAGE_METRICS, METRICS
+
+RFID_SECONDS_PER_IMAGE = 0.12
+"""Inception on two CPU cores, for the message that says why rFID is left out there."""
+
+
+def device(name: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+    """Raises ValueError for a GPU that is not there."""
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "--device cuda, but torch finds no GPU here; try --device cpu (bench doctor says more)"
+        )
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
+
+
+def metric_names(text: str | None) -> tuple[str, ...]:
+    """Image metrics named in a comma-separated list; all when there is none. The others are always measured.
+
+    Raises ValueError for an unknown name.
+    """
+    if text is None:
+        return tuple(IMAGE_METRICS)
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in METRICS:
+            raise ValueError(f"unknown metric {name!r}; {estimators.nearest(name, METRICS)}")
+    return tuple(name for name in IMAGE_METRICS if name in names)
+
+
+def absent_metrics(names: Sequence[str], device: str, *, asked: bool) -> Mapping[str, str]:
+    """Those of `names` that cannot be computed here, and why. Raises ValueError if they were asked for by name."""
+    absent = {}
+    for name in names:
+        available, reason = weights.available(name)
+        if not available:
+            if asked:
+                raise ValueError(f"--metrics {name}: {reason}")
+            absent[name] = reason
+        elif name == "rfid" and device == "cpu" and not asked:
+            absent[name] = (
+                f"about {RFID_SECONDS_PER_IMAGE:g} s per test image and readout on the CPU; --metrics rfid computes it"
+            )
+    return absent
+
+
+def downloads(names: Sequence[str]) -> list[str]:
+    """What `bench fetch` is to get, split at commas. Raises ValueError for what cannot be downloaded."""
+    valid = [info.name for info in data.catalogue() if info.source == "download"] + ["weights"]
+    wanted = [name for text in names for name in text.split(",") if name]
+    for name in wanted:
+        if name not in valid:
+            raise ValueError(f"nothing to fetch is called {name!r}; {estimators.nearest(name, valid)}")
+    return wanted

@@ -1,0 +1,200 @@
+"""The command line: parses, calls, prints. Heavy imports wait until a command needs them."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from bench.sweep import Progress
+
+app = typer.Typer(
+    help="Compare gradient estimators for discrete latent variables on equal terms.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Estimators = Annotated[
+    list[str],
+    typer.Option("--estimator", "-e", help="all, or a list such as daps:k=16,vq,fsq; may be repeated"),
+]
+PosteriorChoice = Literal["factorised", "causal", "both"]
+
+
+def main() -> None:
+    """Entry point of `bench`. Mistakes of the user are one line on stderr and exit code 2."""
+    try:
+        app()
+    except ValueError as error:
+        sys.exit(_complain(str(error)))
+    except KeyboardInterrupt:
+        typer.echo("\nstopped; the same command goes on from the runs that are finished", err=True)
+        sys.exit(130)
+
+
+def _complain(message: str) -> int:
+    typer.echo(f"bench: {message}", err=True)
+    return 2
+
+
+@app.command()
+def run(
+    estimator: Estimators,
+    dataset: Annotated[
+        str, typer.Option(help="digits, photos, mnist, fashion_mnist, cifar10, cifar100, folder:PATH")
+    ],
+    preset: Annotated[str, typer.Option(help="quick, standard or paper")] = "standard",
+    posterior: Annotated[
+        PosteriorChoice, typer.Option(help="how q(z|x) factorises over positions")
+    ] = "factorised",
+    seeds: Annotated[int | None, typer.Option(min=1, help="seeds 0, 1, ... [default: the preset's]")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="optimiser steps [default: the preset's]")] = None,
+    image_size: Annotated[int | None, typer.Option(min=1, help="resize and crop, for folder:PATH")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of any setting; may be repeated")
+    ] = None,
+    metrics: Annotated[str | None, typer.Option(help="image metrics to compute, such as psnr,rfid")] = None,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to train")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="folder [default: results/DATASET-PRESET]")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="run again what is finished")] = False,
+) -> None:
+    """Train and measure estimators; leaves a table and figures. The same command again continues."""
+    import estimators
+    from bench import choose, data, records, sweep
+    from bench.config import Preset, parse_settings
+
+    texts = [text for chosen in estimator for text in estimators.split_list(chosen)]
+    texts = [text for chosen in texts for text in (estimators.CURATED if chosen == "all" else [chosen])]
+    if not texts:
+        raise ValueError("--estimator is empty; try --estimator all")
+    data.check(dataset)
+    chosen_preset = Preset(dataset, preset)
+    posteriors = ("factorised", "causal") if posterior == "both" else (posterior,)
+    for text in texts:
+        estimators.parse(text, chosen_preset.arguments(posteriors[0]))
+    overrides = parse_settings(settings or []) | ({"steps": steps} if steps else {})
+    chosen_device = choose.device(device)
+    names = choose.metric_names(metrics)
+    absent = choose.absent_metrics(names, chosen_device, asked=metrics is not None)
+    loaded = data.load(dataset, image_size=image_size, progress=True)
+    planned = sweep.plan(
+        estimators=texts,
+        posteriors=posteriors,
+        seeds=range(seeds or chosen_preset.seeds),
+        preset=chosen_preset,
+        device=chosen_device,
+        dataset=loaded,
+        metrics=names,
+        absent=absent,
+        overrides=overrides,
+    )
+    folder = out or Path("results") / f"{loaded.name.replace(':', '-')}-{preset}"
+    records.open_sweep(folder)
+    for metric, reason in absent.items():
+        typer.echo(f"without {metric}: {reason}", err=True)
+    with _progress(len(planned.runs)) as progress:
+        sweep.execute(planned, folder, fresh=fresh, progress=progress)
+    failed = _report(folder)
+    if failed:
+        typer.echo(f"bench: {failed} runs failed; see {folder}/runs/*/traceback.txt", err=True)
+        raise typer.Exit(1)
+
+
+def _report(folder: Path) -> int:
+    """Print the table, draw the figures; returns how many runs failed."""
+    from rich.console import Console
+
+    from bench import plots, records, table
+
+    frame, states = records.load(folder), records.states(folder)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table.summary(frame, states, title=f"{folder}: final test metrics, mean ±std over seeds"))
+    figures = plots.plot_all(frame, folder / "runs", folder / "figures")
+    for path in (folder / "results.parquet", folder / "results.csv", *figures):
+        console.print(f"  {path}", highlight=False, soft_wrap=True)
+    return sum(state.get("state") == "failed" for state in states)
+
+
+@contextmanager
+def _progress(total: int) -> "Iterator[Progress]":
+    """Bars for the run and the sweep on a terminal; nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    from bench.sweep import Progress
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
+        sweep_bar = bars.add_task("sweep", total=total)
+        run_bar = bars.add_task("", total=None)
+        yield Progress(
+            start_run=lambda config: bars.reset(
+                run_bar,
+                total=config.steps,
+                description=f"{config.estimator} {config.posterior} seed {config.seed}",
+            ),
+            step=lambda step: bars.update(run_bar, completed=step),
+            end_run=lambda: bars.advance(sweep_bar),
+        )
+
+
+@app.command()
+def plot(folder: Annotated[Path, typer.Argument(help="results/NAME")]) -> None:
+    """Draw the figures and print the table again, from the records alone."""
+    from bench import records
+
+    records.load(folder)
+    _report(folder)
+
+
+@app.command("list")
+def list_(what: Annotated[Literal["estimators", "datasets", "presets", "metrics"], typer.Argument()]) -> None:
+    """One line each: what it is, its arguments with defaults."""
+    from bench import listing
+
+    for line in getattr(listing, what)():
+        typer.echo(line)
+
+
+@app.command()
+def doctor() -> None:
+    """Device, versions, which datasets and metric weights are here, and where they are looked for."""
+    from bench import listing
+
+    for line in listing.doctor():
+        typer.echo(line)
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="mnist, fashion_mnist, cifar10, cifar100, weights")],
+) -> None:
+    """Download what a machine without network will need, with checksums."""
+    from bench import choose, data, weights
+
+    for name in choose.downloads(names):
+        for line in weights.fetch() if name == "weights" else [data.fetch(name)]:
+            typer.echo(line)
+
+
+@app.command()
+def speed(
+    estimator: Estimators,
+    dataset: Annotated[str, typer.Option(help="whose shapes and paper-size network to time")] = "cifar10",
+    posterior: Annotated[PosteriorChoice, typer.Option()] = "both",
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
+) -> None:
+    """Time a training step against its arithmetic, and the loop around it."""
+    raise NotImplementedError
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""How fast a training step is, as a ratio to its arithmetic; and what the loop around it costs.
+
+Times are compared within one run of this program, because machines are shared and differ: the floor is the step's
+counted floating-point operations at the matrix-product rate measured just before.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.build import PixelStatistics, build, skip_reason
+from bench.config import Posterior, Preset, RunConfig, resolve
+from bench.data import Dataset, in_memory
+from bench.records import RunFolder
+from bench.train import Trainer, train
+
+WARMUP, STEPS = 3, 10
+LOOP_STEPS = 20
+IMAGES = 512
+
+
+@dataclass(frozen=True)
+class Timing:
+    estimator: str
+    posterior: str
+    ms: float
+    """Median time of one optimiser step."""
+    gflop: float
+    floor_ms: float
+    """The step's operations at the machine's matrix-product rate."""
+    loop_percent: float
+    """Time of the training loop outside the step (data, logging), as a percentage of the step."""
+
+    @property
+    def ratio(self) -> float:
+        return self.ms / self.floor_ms
+
+
+class TimedTrainer(Trainer):
+    """Adds up the time spent in updates."""
+
+    inside = 0.0
+
+    def update(self, image, step):
+        started = time.perf_counter()
+        result = super().update(image, step)
+        _synchronise(self.config.device)
+        self.inside += time.perf_counter() - started
+        return result
+
+
+def _synchronise(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def matmul_rate(device: str, size: int = 2048, repeats: int = 8) -> float:
+    """FLOP/s of float32 matrix products: the best of a few."""
+    a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
+    times = []
+    for _ in range(repeats):
+        _synchronise(device)
+        started = time.perf_counter()
+        a @ b
+        _synchronise(device)
+        times.append(time.perf_counter() - started)
+    return 2 * size**3 / min(times)
+
+
+def synthetic(shape: tuple[int, int, int], device: str) -> Dataset:
+    """Noise in the shape of a dataset: speed does not depend on what the images show."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (IMAGES, *shape), dtype=torch.uint8, generator=generator)
+    return in_memory("synthetic", images, images[:1]).to(torch.device(device))
+
+
+def measure(
+    estimators: Sequence[str],
+    posteriors: Sequence[Posterior],
+    family: str,
+    shape: tuple[int, int, int],
+    batch_size: int,
+    device: Literal["cpu", "cuda"],
+    rate: float,
+) -> Iterator[Timing]:
+    """Time each estimator at the paper's network sizes for a dataset family."""
+    preset = Preset(family, "paper")
+    dataset = synthetic(shape, device)
+    for posterior in posteriors:
+        for estimator in estimators:
+            config = resolve(
+                estimator=estimator,
+                posterior=posterior,
+                preset=preset,
+                seed=0,
+                device=device,
+                dataset=family,
+                fingerprint="synthetic",
+                shape=shape,
+                metrics=("psnr",),
+                overrides={
+                    "batch_size": batch_size,
+                    "steps": LOOP_STEPS,
+                    "eval_every": LOOP_STEPS,
+                    "log_every": LOOP_STEPS,
+                    "eval_images": 1,
+                },
+            )
+            if skip_reason(config) is None:
+                yield _time(config, dataset, rate)
+
+
+def _time(config: RunConfig, dataset: Dataset, rate: float) -> Timing:
+    channels = dataset.shape[0]
+    pixels = PixelStatistics(torch.full((channels,), 127.5), torch.full((channels,), 73.6))
+
+    def trainer() -> TimedTrainer:
+        return TimedTrainer(config, build(config, dataset.shape, pixels).to(config.device))
+
+    timed = trainer()
+    (image,) = dataset.train.batches([torch.arange(config.batch_size)])
+    # the math backend spells attention out as products that the counter knows on every device
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        timed.update(image, 0)
+    times = []
+    for _ in range(WARMUP + STEPS):
+        timed.inside = 0.0
+        timed.update(image, 0)
+        times.append(timed.inside)
+    step = statistics.median(times[WARMUP:])
+    flop = counter.get_total_flops()
+    return Timing(
+        config.estimator,
+        config.posterior,
+        1e3 * step,
+        flop / 1e9,
+        1e3 * flop / rate,
+        100 * _loop_overhead(trainer(), dataset),
+    )
+
+
+def _loop_overhead(timed: TimedTrainer, dataset: Dataset) -> float:
+    """Loop time outside updates over time inside them, from a run of the real training loop."""
+    from bench import records
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = RunFolder(Path(scratch), "speed")
+        records.open_sweep(Path(scratch))
+        folder.start({"run": "speed"}, {}, {})
+        train(timed, dataset, folder, ("psnr",))
+        folder.finish("done")
+        frame = records.load(scratch)
+    total = frame[frame.split == "train"].seconds.max()
+    return (total - timed.inside) / timed.inside

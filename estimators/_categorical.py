@@ -1,0 +1,91 @@
+"""What estimators with categorical posteriors share: sampling, log q, KL, and the loss of relaxations."""
+
+import abc
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from estimators._base import Estimate, Estimator, Latent, Problem
+
+
+def _distinct(logits: Tensor) -> Tensor:
+    """A factorised posterior expands one set of logits over its k samples; keep that one, so that softmax and
+    its backward pass run once per image instead of once per sample."""
+    return logits[:1] if logits.shape[0] > 1 and logits.stride(0) == 0 else logits
+
+
+def sample(logits: Float[Tensor, "k *n v"], noise: torch.Generator | None = None) -> Int[Tensor, "k *n"]:
+    """Independent draws from softmax(logits), by inversion of the distribution function."""
+    distinct = _distinct(logits.detach())
+    cdf = distinct.float().softmax(-1).cumsum(-1)
+    draws = logits.shape[0] // distinct.shape[0]
+    uniform = torch.rand(*cdf.shape[:-1], draws, generator=noise, device=cdf.device)
+    # scaling by the last entry makes the rounding error of the cumulative sum harmless
+    index = torch.searchsorted(cdf, uniform * cdf[..., -1:], right=True).clamp_(max=cdf.shape[-1] - 1)
+    return index.movedim(-1, 0).reshape(logits.shape[:-1])
+
+
+def log_prob(logits: Float[Tensor, "k *n l v"], code: Int[Tensor, "k *n l"]) -> Float[Tensor, "k *n"]:
+    """log q(code) in nats, summed over the l positions."""
+    distinct = _distinct(logits)
+    samples = code.reshape(-1, *distinct.shape[:-1]).movedim(0, -1)
+    chosen = distinct.float().log_softmax(-1).gather(-1, samples)
+    return chosen.movedim(-1, 0).reshape(code.shape).sum(-1)
+
+
+def kl_to_uniform(logits: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n"]:
+    """Sum over positions of log v - H(softmax(logits)), in nats."""
+    distinct = _distinct(logits) if logits.ndim > 2 else logits
+    log_q = distinct.float().log_softmax(-1)
+    kl = (log_q.exp() * log_q).sum((-2, -1)) + logits.shape[-2] * math.log(logits.shape[-1])
+    return kl.expand(logits.shape[:-2])
+
+
+def one_hot(index: Int[Tensor, "*n"], vocab: int) -> Float[Tensor, "*n v"]:
+    """Float one-hot of an index."""
+    return torch.nn.functional.one_hot(index, vocab).float()
+
+
+class Categorical(Estimator):
+    """Estimators whose head emits logits over the vocabulary and whose evaluation code is a sampled index."""
+
+    def __init__(self, latent: Latent) -> None:
+        super().__init__(latent)
+        self.head_width = latent.vocab
+
+    def hard(
+        self, params: Float[Tensor, "*n l v"], noise: torch.Generator | None = None
+    ) -> Int[Tensor, "*n l"]:
+        return sample(params, noise)
+
+    def mode(self, params: Float[Tensor, "*n l v"]) -> Int[Tensor, "*n l"]:
+        return params.argmax(-1)
+
+    def index(self, code: Tensor) -> Int[Tensor, "*n l"]:
+        return code.argmax(-1) if code.is_floating_point() else code
+
+    def kl(self, params: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n"]:
+        return kl_to_uniform(params)
+
+
+class Relaxation(Categorical):
+    """Estimators that differentiate through sampling: they add only `relax`."""
+
+    def __init__(self, latent: Latent, k: int) -> None:
+        super().__init__(latent)
+        if k < 1:
+            raise ValueError(f"k={k} samples per image; k must be at least 1")
+        self.k = k
+
+    @abc.abstractmethod
+    def relax(self, logits: Float[Tensor, "*n l v"], problem: Problem) -> Float[Tensor, "*n l v"]:
+        """A code on (or, for soft relaxations, inside) the simplex, differentiable in the logits."""
+
+    def loss(self, problem: Problem) -> Estimate:
+        code, logits = problem.posterior.rollout(lambda params: self.relax(params, problem), self.k)
+        log_lik = problem.log_lik(code)
+        kl = self.kl(logits)
+        terms = {"log_lik": log_lik.detach().mean(), "kl": kl.detach().mean()}
+        return Estimate((problem.beta * kl - log_lik).mean(), terms, decodes=self.k)

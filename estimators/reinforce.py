@@ -1,0 +1,53 @@
+"""REINFORCE: the score-function estimator, with a choice of baselines."""
+
+import math
+from typing import Literal
+
+import torch
+
+from estimators._base import Estimate, Latent, Problem, require
+from estimators._baselines import Critic, LeaveOneOut, MovingAverage, NoBaseline
+from estimators._categorical import Categorical, log_prob
+
+
+class Reinforce(Categorical):
+    """Score function (Williams 1992): (G - b) grad log q(z), with G = log p(x|z) - beta log(q(z|x) / p(z)).
+
+    Unbiased with every baseline, k decodes per step. `baseline`: `loo`, the mean of the image's other samples
+    (Kool et al. 2019; needs k >= 2); `ema`, a moving average; `critic`, a moving average plus a learned function of
+    the image (NVIL, arXiv:1402.0030); `none`.
+    """
+
+    unbiased = True
+
+    def __init__(
+        self, latent: Latent, *, k: int = 8, baseline: Literal["loo", "none", "ema", "critic"] = "loo"
+    ) -> None:
+        super().__init__(latent)
+        require(k >= 1, f"k={k} samples per image; k must be at least 1")
+        require(
+            k >= 2 or baseline != "loo",
+            f"baseline=loo averages the other samples and k={k} leaves none; try k=2 or baseline=ema",
+        )
+        self.k = k
+        if baseline == "critic":
+            self.baseline = Critic(latent.width)
+        else:
+            self.baseline = {"loo": LeaveOneOut, "none": NoBaseline, "ema": MovingAverage}[baseline]()
+
+    def loss(self, problem: Problem) -> Estimate:
+        with torch.no_grad():
+            code, _ = problem.posterior.rollout(lambda params: self.hard(params, problem.noise), self.k)
+        log_lik = problem.log_lik(code)
+        log_q = log_prob(problem.posterior.replay(code), code)
+        log_prior = -self.latent.length * math.log(self.latent.vocab)
+        returns = log_lik.detach() + problem.beta * (log_prior - log_q.detach())
+        baseline, fit = self.baseline(returns, problem)
+        advantage = returns - baseline
+        loss = -(advantage * log_q).mean() - log_lik.mean() + fit
+        terms = {
+            "log_lik": log_lik.detach().mean(),
+            "advantage_std": advantage.std(correction=0),
+            "entropy": -log_q.detach().mean(),
+        }
+        return Estimate(loss, terms, decodes=self.k)

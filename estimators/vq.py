@@ -1,0 +1,106 @@
+"""Vector quantization with a learned codebook."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from estimators._base import Latent, Problem, require
+from estimators._quantizer import Quantizer, straight_through
+
+SMOOTHING = 1e-5
+"""Laplace smoothing of the moving counts (van den Oord et al. 2017, appendix A.1)."""
+
+
+class VQ(Quantizer):
+    """VQ-VAE (van den Oord et al. 2017, arXiv:1711.00937). Biased straight-through gradient, one decode per step.
+
+    The code is the nearest codebook vector. Squared norms are summed over a position's vector and over positions, as
+    the log-likelihood they are added to is summed over pixels. `commitment` weighs |e - sg(code)|^2;
+    `codebook=gradient` fits the codebook by |sg(e) - code|^2, `codebook=ema` by moving averages with rate `decay`.
+
+    A code whose moving count falls under `revive` times the average is replaced by a random encoder output of the
+    batch; so is the whole codebook at the first step. 0 turns revival off after that.
+    """
+
+    codebook: Tensor
+    count: Tensor
+    total: Tensor
+
+    def __init__(
+        self,
+        latent: Latent,
+        *,
+        codebook: Literal["gradient", "ema"] = "gradient",
+        commitment: float = 0.25,
+        decay: float = 0.99,
+        revive: float = 0.03,
+    ) -> None:
+        super().__init__(latent, width=latent.width)
+        require(0 <= decay < 1, f"decay={decay} is not in [0, 1); try decay=0.99")
+        require(commitment >= 0, f"commitment={commitment} is negative; try commitment=0.25")
+        require(0 <= revive < 1, f"revive={revive} is not in [0, 1); try revive=0.03")
+        self.ema = codebook == "ema"
+        self.commitment, self.decay, self.revive = commitment, decay, revive
+        vectors = torch.zeros(latent.vocab, latent.width)
+        if self.ema:
+            self.register_buffer("codebook", vectors)
+            self.register_buffer("total", vectors.clone())
+        else:
+            self.codebook = nn.Parameter(vectors)
+        self.register_buffer("count", torch.zeros(latent.vocab))
+
+    def _nearest(self, vectors: Float[Tensor, "*n c"]) -> Int[Tensor, "*n"]:
+        flat, codebook = vectors.detach().float().flatten(0, -2), self.codebook.detach()
+        # |e - c|^2 without the |e|^2 that all codes share
+        distance = torch.addmm(codebook.square().sum(-1), flat, codebook.T, alpha=-2)
+        return distance.argmin(-1).reshape(vectors.shape[:-1])
+
+    def quantise(self, vectors, problem: Problem):
+        flat = vectors.detach().float().flatten(0, -2)
+        revived = self._revive(flat, problem.noise)
+        index = self._nearest(vectors)
+        self._count(flat, index.flatten())
+        code = nn.functional.embedding(index, self.codebook)
+        if self.ema:
+            self._move(flat, index.flatten())
+        images = vectors.shape[0] * vectors.shape[1]
+        commitment = (vectors - code.detach()).square().sum() / images
+        loss = self.commitment * commitment
+        if not self.ema:
+            loss = loss + (vectors.detach() - code).square().sum() / images
+        terms = {"commitment": commitment.detach(), "revived": revived}
+        return straight_through(vectors, code), loss, terms
+
+    @torch.no_grad()
+    def _revive(self, flat: Float[Tensor, "n c"], noise: torch.Generator | None) -> Tensor:
+        """Replace dead codes by random vectors of the batch, and reset what is remembered of them."""
+        dead = self.count <= self.revive * self.count.mean()
+        pick = torch.randint(len(flat), (len(dead),), generator=noise, device=flat.device)
+        average = len(flat) / len(dead)
+        self.codebook.copy_(torch.where(dead[:, None], flat[pick], self.codebook))
+        self.count.masked_fill_(dead, average)
+        if self.ema:
+            self.total.copy_(torch.where(dead[:, None], flat[pick] * average, self.total))
+        return dead.sum().float()
+
+    @torch.no_grad()
+    def _count(self, flat: Float[Tensor, "n c"], index: Int[Tensor, "n"]) -> None:
+        self.count.lerp_(torch.bincount(index, minlength=len(self.count)).float(), 1 - self.decay)
+
+    @torch.no_grad()
+    def _move(self, flat: Float[Tensor, "n c"], index: Int[Tensor, "n"]) -> None:
+        self.total.lerp_(torch.zeros_like(self.total).index_add_(0, index, flat), 1 - self.decay)
+        mass = self.count.sum()
+        # the smoothed count divides and is never written back, or small counts would drift
+        smoothed = (self.count + SMOOTHING) / (mass + len(self.count) * SMOOTHING) * mass
+        self.codebook.copy_(self.total / smoothed[:, None])
+
+    def hard(
+        self, params: Float[Tensor, "*n l c"], noise: torch.Generator | None = None
+    ) -> Float[Tensor, "*n l c"]:
+        return self.codebook.detach()[self._nearest(params)]
+
+    def index(self, code: Float[Tensor, "*n l c"]) -> Int[Tensor, "*n l"]:
+        return self._nearest(code)

@@ -1,0 +1,84 @@
+"""p(x | z): what the decoder's output means, in nats, and the image it stands for."""
+
+import abc
+import math
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Likelihood(nn.Module, abc.ABC):
+    """x is what the likelihood is of (standardised or binarised pixels); images are 8-bit."""
+
+    params_per_channel: int
+
+    @abc.abstractmethod
+    def data(self, image: UInt8[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """x of an image: what the encoder sees and log_prob scores."""
+
+    def reference(self, image: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b c h w"]:
+        """The image that x stands for, against which reconstructions are measured."""
+        return image
+
+    @abc.abstractmethod
+    def log_prob(
+        self, params: Float[Tensor, "*n q h w"], x: Float[Tensor, "*m c h w"]
+    ) -> Float[Tensor, "*n"]:
+        """log p(x|z) in nats, summed over channels and pixels."""
+
+    @abc.abstractmethod
+    def image(self, params: Float[Tensor, "b q h w"]) -> UInt8[Tensor, "b c h w"]:
+        """The mean image, clipped and rounded to 8 bits as a user would save it."""
+
+
+class Bernoulli(Likelihood):
+    """Pixels binarised at > 127; params are logits."""
+
+    params_per_channel = 1
+
+    def data(self, image):
+        return (image > 127).float()
+
+    def reference(self, image):
+        return (image > 127).to(torch.uint8) * 255
+
+    def log_prob(self, params, x):
+        # log sigmoid(l) x + log sigmoid(-l) (1 - x), in the form that cannot overflow
+        return (x * params - functional.softplus(params)).sum((-3, -2, -1))
+
+    def image(self, params):
+        return (params.sigmoid() * 255).round().to(torch.uint8)
+
+
+class Gaussian(Likelihood):
+    """Pixels standardised per channel; params are the mean and the log variance, clipped to [min_var, max_var]."""
+
+    params_per_channel = 2
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, mean: Float[Tensor, "c"], std: Float[Tensor, "c"], min_var: float, max_var: float
+    ) -> None:
+        """`mean` and `std` of the training pixels, in grey levels 0..255; variances in standardised units."""
+        super().__init__()
+        if not 0 < min_var < max_var:
+            raise ValueError(f"min_var={min_var} and max_var={max_var} do not fit; try 0 < min_var < max_var")
+        self.log_var_range = (math.log(min_var), math.log(max_var))
+        self.register_buffer("mean", mean.float()[:, None, None])
+        self.register_buffer("std", std.float()[:, None, None])
+
+    def data(self, image):
+        return (image.float() - self.mean) / self.std
+
+    def log_prob(self, params, x):
+        mean, log_var = params.float().chunk(2, dim=-3)
+        log_var = log_var.clamp(*self.log_var_range)
+        quadratic = (x - mean).square() * (-log_var).exp()
+        return -0.5 * (quadratic + log_var + math.log(2 * math.pi)).sum((-3, -2, -1))
+
+    def image(self, params):
+        mean = params.float().chunk(2, dim=-3)[0]
+        return (mean * self.std + self.mean).clamp(0, 255).round().to(torch.uint8)

@@ -1,0 +1,100 @@
+"""Factorised and Causal: bind one minibatch's features to a posterior that can be rolled out and replayed.
+
+The bound objects have the face that estimators expect: `rollout(draw, k)` and `replay(code)`.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.decoder import CodeEmbedding
+from models.layers import CausalBlock, KeyValueCache, sinusoidal_positions
+
+Draw = Callable[[Tensor], Tensor]
+
+
+def head(width: int, out: int, hidden: int | None) -> nn.Module:
+    """Linear, or with a hidden layer where parameter counts are to be matched."""
+    if hidden is None:
+        return nn.Linear(width, out)
+    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, out))
+
+
+class Factorised(nn.Module):
+    """Every position independent given the image."""
+
+    def __init__(self, width: int, out: int, hidden: int | None = None) -> None:
+        super().__init__()
+        self.head = head(width, out, hidden)
+
+    def bind(self, features: Float[Tensor, "b L d"]) -> "BoundFactorised":
+        return BoundFactorised(self.head(features).float())
+
+
+class BoundFactorised:
+    def __init__(self, params: Float[Tensor, "b L p"]) -> None:
+        self.params = params
+
+    def rollout(self, draw: Draw, k: int) -> tuple[Tensor, Float[Tensor, "k b L p"]]:
+        params = self.params.expand(k, *self.params.shape)
+        return draw(params), params
+
+    def replay(self, code: Tensor) -> Float[Tensor, "k b L p"]:
+        return self.params.expand(code.shape[0], *self.params.shape)
+
+
+class Causal(nn.Module):
+    """Each position given the image and the codes before it: a transformer decoder with cross-attention.
+
+    The first position sees an embedding of its own, never a code's.
+    """
+
+    positions: Tensor
+
+    def __init__(self, length: int, vocab: int, width: int, layers: int, heads: int, mlp_ratio: int) -> None:
+        super().__init__()
+        self.length = length
+        self.begin = nn.Embedding(1, width)
+        self.embedding = CodeEmbedding(width, vocab=vocab)
+        self.register_buffer("positions", sinusoidal_positions(length, width), persistent=False)
+        self.blocks = nn.ModuleList(CausalBlock(width, heads, mlp_ratio) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, vocab)
+
+    def bind(self, features: Float[Tensor, "b L d"]) -> "BoundCausal":
+        return BoundCausal(self, features)
+
+
+class BoundCausal:
+    def __init__(self, network: Causal, features: Float[Tensor, "b L d"]) -> None:
+        self.network = network
+        self.batch = features.shape[0]
+        # computed here, where gradients are on, and shared by rollout and replay
+        self.image = [block.image(features) for block in network.blocks]  # type: ignore[operator]
+
+    def _params(
+        self, x: Float[Tensor, "b k t d"], first: int, caches: list[KeyValueCache] | None
+    ) -> Float[Tensor, "k b t v"]:
+        net = self.network
+        x = x + net.positions[first : first + x.shape[2]]
+        for i, block in enumerate(net.blocks):
+            x = block(x, self.image[i], caches[i] if caches else None)
+        return net.head(net.norm(x)).float().transpose(0, 1)
+
+    def _begin(self, k: int) -> Float[Tensor, "b k 1 d"]:
+        return self.network.begin.weight.expand(self.batch, k, 1, -1)
+
+    def rollout(self, draw: Draw, k: int) -> tuple[Tensor, Float[Tensor, "k b L v"]]:
+        caches = [KeyValueCache(self.network.length) for _ in self.network.blocks]
+        x, codes, params = self._begin(k), [], []
+        for position in range(self.network.length):
+            params.append(self._params(x, position, caches))
+            codes.append(draw(params[-1]))
+            x = self.network.embedding(codes[-1]).transpose(0, 1)
+        return torch.cat(codes, 2), torch.cat(params, 2)
+
+    def replay(self, code: Tensor) -> Float[Tensor, "k b L v"]:
+        before = self.network.embedding(code[:, :, :-1]).transpose(0, 1)
+        return self._params(torch.cat([self._begin(code.shape[0]), before], 2), 0, None)
