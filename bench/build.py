@@ -83,9 +83,7 @@ def skip_reason(config: RunConfig) -> str | None:
     """Why this combination is impossible, if it is."""
     cls = estimators.available()[config.estimator.partition(":")[0]]
     if config.posterior == "causal" and not cls.causal_ok:
-        return (
-            f"{config.estimator} emits vectors, not a distribution to sample from: factorised posterior only"
-        )
+        return f"{config.estimator} emits vectors, not a distribution to sample from: factorised posterior only"
     return None
 
 
@@ -113,9 +111,7 @@ def _autoencoder(
         )
     else:
         posterior = models.Factorised(config.width, estimator.head_width, _matching_hidden(config, estimator))
-    return Autoencoder(
-        encoder, posterior, _decoder(config, estimator, likelihood, encoder.grid, shape), likelihood
-    )
+    return Autoencoder(encoder, posterior, _decoder(config, estimator, likelihood, encoder.grid, shape), likelihood)
 
 
 def _matching_hidden(config: RunConfig, estimator: Estimator) -> int | None:

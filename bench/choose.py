@@ -16,9 +16,7 @@ def device(name: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            "--device cuda, but torch finds no GPU here; try --device cpu (bench doctor says more)"
-        )
+        raise ValueError("--device cuda, but torch finds no GPU here; try --device cpu (bench doctor says more)")
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return name

@@ -45,13 +45,9 @@ def _complain(message: str) -> int:
 @app.command()
 def run(
     estimator: Estimators,
-    dataset: Annotated[
-        str, typer.Option(help="digits, photos, mnist, fashion_mnist, cifar10, cifar100, folder:PATH")
-    ],
+    dataset: Annotated[str, typer.Option(help="digits, photos, mnist, fashion_mnist, cifar10, cifar100, folder:PATH")],
     preset: Annotated[str, typer.Option(help="quick, standard or paper")] = "standard",
-    posterior: Annotated[
-        PosteriorChoice, typer.Option(help="how q(z|x) factorises over positions")
-    ] = "factorised",
+    posterior: Annotated[PosteriorChoice, typer.Option(help="how q(z|x) factorises over positions")] = "factorised",
     seeds: Annotated[int | None, typer.Option(min=1, help="seeds 0, 1, ... [default: the preset's]")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="optimiser steps [default: the preset's]")] = None,
     image_size: Annotated[int | None, typer.Option(min=1, help="resize and crop, for folder:PATH")] = None,
@@ -72,7 +68,7 @@ def run(
     texts = [text for chosen in texts for text in (estimators.CURATED if chosen == "all" else [chosen])]
     if not texts:
         raise ValueError("--estimator is empty; try --estimator all")
-    data.check(dataset)
+    data.check(dataset, image_size)
     chosen_preset = Preset(dataset, preset)
     posteriors = ("factorised", "causal") if posterior == "both" else (posterior,)
     for text in texts:

@@ -103,9 +103,7 @@ def preset_file(family: str) -> dict[str, dict]:
 def families() -> list[str]:
     """Dataset families that have presets."""
     return sorted(
-        f.name.removesuffix(".yaml")
-        for f in resources.files("bench.presets").iterdir()
-        if f.name.endswith(".yaml")
+        f.name.removesuffix(".yaml") for f in resources.files("bench.presets").iterdir() if f.name.endswith(".yaml")
     )
 
 
@@ -202,9 +200,7 @@ def resolve(
     except ValidationError as error:
         first = error.errors()[0]
         key = first["loc"][0]
-        raise ValueError(
-            f"{key}={settings.get(str(key))}: {first['msg'].lower()}; try --set {key}=..."
-        ) from None
+        raise ValueError(f"{key}={settings.get(str(key))}: {first['msg'].lower()}; try --set {key}=...") from None
     if config.width % config.heads:
         raise ValueError(f"width={config.width} does not divide into heads={config.heads}; try --set heads=1")
     if (config.beta == 0) != (config.beta_end == 0):

@@ -109,9 +109,7 @@ class ImageMetrics:
     `weights.available` before tries to download them.
     """
 
-    def __init__(
-        self, names: Sequence[str], device: torch.device, *, reference_key: str | None = None
-    ) -> None:
+    def __init__(self, names: Sequence[str], device: torch.device, *, reference_key: str | None = None) -> None:
         _check_names(names)
         self._device = device
         self._scores = {name: _score(name, device) for name in names if name != "rfid"}
@@ -184,9 +182,7 @@ def ssim(x: UInt8[Tensor, "b c h w"], y: UInt8[Tensor, "b c h w"]) -> Float[Tens
     window = min(SSIM_WINDOW, side - 1 + side % 2)
     # torchmetrics takes the window from sigma (3.5 of it to each side, rounded) and ignores kernel_size.
     sigma = 1.5 * window / SSIM_WINDOW
-    values = structural_similarity_index_measure(
-        y.float(), x.float(), sigma=sigma, data_range=255.0, reduction="none"
-    )
+    values = structural_similarity_index_measure(y.float(), x.float(), sigma=sigma, data_range=255.0, reduction="none")
     assert isinstance(values, Tensor)
     return values
 
@@ -195,9 +191,7 @@ def _check_names(names: Sequence[str]) -> None:
     for name in names:
         if name not in IMAGE_METRICS:
             nearest = get_close_matches(name, IMAGE_METRICS, n=1, cutoff=0)[0]
-            raise ValueError(
-                f"unknown image metric {name!r}; try {nearest}, or any of {', '.join(IMAGE_METRICS)}"
-            )
+            raise ValueError(f"unknown image metric {name!r}; try {nearest}, or any of {', '.join(IMAGE_METRICS)}")
 
 
 def _score(name: str, device: torch.device) -> Score:
@@ -245,9 +239,7 @@ def _lpips_network(backbone: Path, sha256: str, device: torch.device) -> nn.Modu
         return lpips.LPIPS(net="alex", version="0.1", verbose=False).to(device).requires_grad_(False)
 
 
-def _lpips(
-    network: nn.Module, x: UInt8[Tensor, "b c h w"], y: UInt8[Tensor, "b c h w"]
-) -> Float32[Tensor, " b"]:
+def _lpips(network: nn.Module, x: UInt8[Tensor, "b c h w"], y: UInt8[Tensor, "b c h w"]) -> Float32[Tensor, " b"]:
     return network(_lpips_input(x), _lpips_input(y)).flatten()
 
 

@@ -10,9 +10,7 @@ from bench.provenance import hardware, package_versions
 
 def estimators() -> Iterator[str]:
     for name, cls in sorted(registry.available().items()):
-        arguments = ", ".join(
-            f"{key}={option.default}" for key, option in sorted(registry.options(cls).items())
-        )
+        arguments = ", ".join(f"{key}={option.default}" for key, option in sorted(registry.options(cls).items()))
         about = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
         posteriors = "both posteriors" if cls.causal_ok else "factorised only"
         yield f"{name:18} {about} [{posteriors}] ({arguments})"

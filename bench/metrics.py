@@ -23,33 +23,21 @@ COSTLY = ("lpips", "rfid")
 CODE_METRICS = {
     info.name: info
     for info in (
-        MetricInfo(
-            "log_lik", "nats", "higher", "log p(x|z) per image, of the standardised or binarised pixels", None
-        ),
+        MetricInfo("log_lik", "nats", "higher", "log p(x|z) per image, of the standardised or binarised pixels", None),
         MetricInfo("kl", "nats", "lower", "KL(q(z|x) || uniform) per image; L log V for quantizers", None),
-        MetricInfo(
-            "bits", "bits", "lower", "the same KL in bits: the rate per image under a uniform prior", None
-        ),
+        MetricInfo("bits", "bits", "lower", "the same KL in bits: the rate per image under a uniform prior", None),
         MetricInfo("elbo", "nats", "higher", "log p(x|z) - KL per image; NaN for quantizers", None),
-        MetricInfo(
-            "beta_elbo", "nats", "higher", "log p(x|z) - beta_end KL per image; NaN for quantizers", None
-        ),
+        MetricInfo("beta_elbo", "nats", "higher", "log p(x|z) - beta_end KL per image; NaN for quantizers", None),
         MetricInfo("usage", "fraction", "higher", "codes used at least once on the split / vocabulary", None),
-        MetricInfo(
-            "perplexity", "codes", "higher", "exp(entropy of the codes over split and positions)", None
-        ),
+        MetricInfo("perplexity", "codes", "higher", "exp(entropy of the codes over split and positions)", None),
     )
 }
 COST_METRICS = {
     info.name: info
     for info in (
-        MetricInfo(
-            "ms_per_step", "ms", "lower", "training time per optimiser step, evaluation excluded", None
-        ),
+        MetricInfo("ms_per_step", "ms", "lower", "training time per optimiser step, evaluation excluded", None),
         MetricInfo("images_per_second", "images/s", "higher", "training throughput", None),
-        MetricInfo(
-            "peak_memory", "MiB", "lower", "of the device while training; of the process on the CPU", None
-        ),
+        MetricInfo("peak_memory", "MiB", "lower", "of the device while training; of the process on the CPU", None),
         MetricInfo("parameters", "count", "lower", "of encoder, posterior and decoder", None),
         MetricInfo(
             "parameters_estimator",
@@ -141,9 +129,7 @@ def evaluate(
     return [Measurement(name, value, n) for name, value in found.items()]
 
 
-def _likelihoods(
-    log_lik: float, kl: float, beta_end: float, readout: Readout, has_elbo: bool
-) -> dict[str, float]:
+def _likelihoods(log_lik: float, kl: float, beta_end: float, readout: Readout, has_elbo: bool) -> dict[str, float]:
     found = {"log_lik": log_lik, "kl": kl, "bits": kl / math.log(2)}
     if readout == "sample":
         # the ELBO is an expectation under q: the mode's likelihood does not belong in it

@@ -43,12 +43,11 @@ def open_sweep(folder: Path) -> None:
     """Make `folder` a place for results. Raises ValueError if it holds something else or cannot be written."""
     try:
         if folder.exists() and not folder.is_dir():
-            raise ValueError(
-                f"{folder} is a file; try --out with a folder that is new, empty, or holds a sweep"
-            )
+            raise ValueError(f"{folder} is a file; try --out with a folder that is new, empty, or holds a sweep")
         if folder.is_dir() and any(folder.iterdir()) and not (folder / MARKER).is_file():
             raise ValueError(
-                f"{folder} holds something that is not a sweep; try --out with a folder that is new, empty, or holds one"
+                f"{folder} holds something that is not a sweep; "
+                "try --out with a folder that is new, empty, or holds one"
             )
         (folder / "runs").mkdir(parents=True, exist_ok=True)
         if not (folder / MARKER).is_file():
@@ -72,15 +71,11 @@ class RunFolder:
         """state, and what goes with it: reason, step, ...; empty if the run was never started."""
         return read_json(self.path / "status.json")
 
-    def start(
-        self, identity: Mapping[str, Any], config: Mapping[str, Any], provenance: Mapping[str, Any]
-    ) -> None:
+    def start(self, identity: Mapping[str, Any], config: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
         """Empty the folder and open it for rows. `identity` is what RUN_COLUMNS are filled with."""
         shutil.rmtree(self.path, ignore_errors=True)
         self.path.mkdir(parents=True)
-        write_json(
-            self.path / "config.json", {"identity": identity, "config": config, "provenance": provenance}
-        )
+        write_json(self.path / "config.json", {"identity": identity, "config": config, "provenance": provenance})
         self.set_status("running")
         self._rows = (self.path / "rows.jsonl").open("ab")
 
@@ -123,9 +118,7 @@ def load(sweep: str | Path) -> "pd.DataFrame":
 
     sweep = Path(sweep)
     if not (sweep / MARKER).is_file():
-        raise ValueError(
-            f"{sweep} is not a sweep; try a folder that `bench run` made, such as results/digits-quick"
-        )
+        raise ValueError(f"{sweep} is not a sweep; try a folder that `bench run` made, such as results/digits-quick")
     frames = []
     for folder in sorted((sweep / "runs").iterdir()):
         identity = read_json(folder / "config.json").get("identity")

@@ -87,9 +87,7 @@ class Trainer:
 class Log:
     """Turns diagnostics and measurements into rows of the run's folder."""
 
-    def __init__(
-        self, folder: RunFolder, trainer: Trainer, dataset: Dataset, image_metrics: tuple[str, ...]
-    ) -> None:
+    def __init__(self, folder: RunFolder, trainer: Trainer, dataset: Dataset, image_metrics: tuple[str, ...]) -> None:
         self.folder, self.trainer, self.dataset, self.image_metrics = folder, trainer, dataset, image_metrics
         self.cost = Cost()
         self.window: list[dict[str, Tensor]] = []
@@ -140,7 +138,8 @@ def train(
 ) -> None:
     """Train and measure one run, leaving rows, samples.png and checkpoint.safetensors in its folder.
 
-    `dataset` lies on the run's device; `image_metrics` are those of config.metrics that can be had. Raises Diverged if the loss or its gradient is not finite.
+    `dataset` lies on the run's device; `image_metrics` are those of config.metrics that can be had.
+    Raises Diverged if the loss or its gradient is not finite.
     """
     config, device = trainer.config, torch.device(trainer.config.device)
     log = Log(folder, trainer, dataset, image_metrics)

@@ -211,9 +211,7 @@ def _stream(weights: Weights, file: BinaryIO, *, progress: bool) -> str:
             received += len(chunk)
             bar.update(task, completed=received)
     if promised is not None and received != int(promised):
-        raise ValueError(
-            f"{weights.filename}: cut off at {received} of {promised} bytes, getting {weights.url}"
-        )
+        raise ValueError(f"{weights.filename}: cut off at {received} of {promised} bytes, getting {weights.url}")
     return digest.hexdigest()
 
 

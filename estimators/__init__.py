@@ -52,9 +52,7 @@ def available() -> dict[str, type[Estimator]]:
         try:
             found[entry.name] = entry.load()
         except Exception as error:
-            warnings.warn(
-                f"plug-in estimator {entry.name} ({entry.value}) does not import: {error}", stacklevel=2
-            )
+            warnings.warn(f"plug-in estimator {entry.name} ({entry.value}) does not import: {error}", stacklevel=2)
     return found
 
 

@@ -84,9 +84,7 @@ class Critic(MovingAverage):
 
     def forward(self, returns, problem):
         if problem.features is None:
-            raise ValueError(
-                "baseline=critic needs encoder features: set Problem.features, or use baseline=loo"
-            )
+            raise ValueError("baseline=critic needs encoder features: set Problem.features, or use baseline=loo")
         mean, deviation = self.statistics()
         value = self.network(problem.features.detach().mean(1)).squeeze(-1)
         fit = (value - (returns - mean) / deviation).square().mean()

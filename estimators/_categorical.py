@@ -55,9 +55,7 @@ class Categorical(Estimator):
         super().__init__(latent)
         self.head_width = latent.vocab
 
-    def hard(
-        self, params: Float[Tensor, "*n l v"], noise: torch.Generator | None = None
-    ) -> Int[Tensor, "*n l"]:
+    def hard(self, params: Float[Tensor, "*n l v"], noise: torch.Generator | None = None) -> Int[Tensor, "*n l"]:
         return sample(params, noise)
 
     def mode(self, params: Float[Tensor, "*n l v"]) -> Int[Tensor, "*n l"]:

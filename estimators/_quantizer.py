@@ -32,9 +32,7 @@ class Quantizer(Estimator):
         """Codes with a straight-through gradient, the quantizer's own loss terms in nats, and diagnostics."""
 
     @abc.abstractmethod
-    def hard(
-        self, params: Float[Tensor, "*n l c"], noise: torch.Generator | None = None
-    ) -> Float[Tensor, "*n l c"]:
+    def hard(self, params: Float[Tensor, "*n l c"], noise: torch.Generator | None = None) -> Float[Tensor, "*n l c"]:
         """Nearest code; there is no noise in it."""
 
     @abc.abstractmethod

@@ -65,9 +65,7 @@ def options(cls: type[Estimator]) -> dict[str, inspect.Parameter]:
     return {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
-def parse(
-    text: str, registry: Mapping[str, type[Estimator]], preset: Callable[[str], Mapping[str, object]]
-) -> Spec:
+def parse(text: str, registry: Mapping[str, type[Estimator]], preset: Callable[[str], Mapping[str, object]]) -> Spec:
     """Parse and validate one estimator; `preset(name)` holds defaults that replace the constructor's.
 
     Raises ValueError for an unknown name or argument (naming the nearest valid one) or a value of the wrong type.

@@ -58,8 +58,4 @@ class DAPS(Categorical):
 
     def param_groups(self, lr: float) -> list[dict]:
         own = list(self.step_size.parameters())
-        return (
-            [{"params": own, "lr": self.step_size.learning_rate, "weight_decay": 0.0, "clip": False}]
-            if own
-            else []
-        )
+        return [{"params": own, "lr": self.step_size.learning_rate, "weight_decay": 0.0, "clip": False}] if own else []

@@ -54,9 +54,7 @@ class FSQ(Quantizer):
         code = straight_through(bounded, bounded.round()) / (self.levels // 2)
         return code, code.new_zeros(()), {}
 
-    def hard(
-        self, params: Float[Tensor, "*n l c"], noise: torch.Generator | None = None
-    ) -> Float[Tensor, "*n l c"]:
+    def hard(self, params: Float[Tensor, "*n l c"], noise: torch.Generator | None = None) -> Float[Tensor, "*n l c"]:
         return self._bound(params).round() / (self.levels // 2)
 
     def index(self, code: Float[Tensor, "*n l c"]) -> Int[Tensor, "*n l"]:

@@ -35,9 +35,7 @@ class GumbelSoftmax(Relaxation):
     def relax(self, logits: Float[Tensor, "*n l v"], problem: Problem) -> Float[Tensor, "*n l v"]:
         exponential = torch.empty_like(logits, memory_format=torch.contiguous_format)
         gumbel = -exponential.exponential_(generator=problem.noise).log()
-        soft = ((logits + gumbel) / decay(self.temperature, self.temperature_end, problem.progress)).softmax(
-            -1
-        )
+        soft = ((logits + gumbel) / decay(self.temperature, self.temperature_end, problem.progress)).softmax(-1)
         if not self.straight_through:
             return soft
         return one_hot(soft.argmax(-1), soft.shape[-1]) + (soft - soft.detach())

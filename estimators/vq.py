@@ -97,9 +97,7 @@ class VQ(Quantizer):
         smoothed = (self.count + SMOOTHING) / (mass + len(self.count) * SMOOTHING) * mass
         self.codebook.copy_(self.total / smoothed[:, None])
 
-    def hard(
-        self, params: Float[Tensor, "*n l c"], noise: torch.Generator | None = None
-    ) -> Float[Tensor, "*n l c"]:
+    def hard(self, params: Float[Tensor, "*n l c"], noise: torch.Generator | None = None) -> Float[Tensor, "*n l c"]:
         return self.codebook.detach()[self._nearest(params)]
 
     def index(self, code: Float[Tensor, "*n l c"]) -> Int[Tensor, "*n l"]:

@@ -15,9 +15,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder, self.posterior, self.decoder, self.likelihood = encoder, posterior, decoder, likelihood
 
-    def encode(
-        self, x: Float[Tensor, "b c h w"]
-    ) -> tuple[BoundFactorised | BoundCausal, Float[Tensor, "b L d"]]:
+    def encode(self, x: Float[Tensor, "b c h w"]) -> tuple[BoundFactorised | BoundCausal, Float[Tensor, "b L d"]]:
         """The posterior of a minibatch, and the features it is bound to."""
         features = self.encoder(x)
         return self.posterior.bind(features), features

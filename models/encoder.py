@@ -25,9 +25,7 @@ def patch_grid(length: int, height: int, width: int) -> tuple[int, int]:
 
     fitting = grids(length)
     if not fitting:
-        nearest = sorted(
-            (n for n in range(1, height * width + 1) if grids(n)), key=lambda n: (abs(n - length), n)
-        )
+        nearest = sorted((n for n in range(1, height * width + 1) if grids(n)), key=lambda n: (abs(n - length), n))
         raise ValueError(
             f"length={length} patches do not tile an image of {height} x {width} pixels; "
             f"try --set length={nearest[0]} (also fitting: {', '.join(map(str, sorted(nearest[1:6])))})"

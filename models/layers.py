@@ -24,9 +24,7 @@ class KeyValueCache:
         self.filled = 0
         self.keys = self.values = torch.empty(0)
 
-    def append(
-        self, keys: Float[Tensor, "n h t e"], values: Float[Tensor, "n h t e"]
-    ) -> tuple[Tensor, Tensor]:
+    def append(self, keys: Float[Tensor, "n h t e"], values: Float[Tensor, "n h t e"]) -> tuple[Tensor, Tensor]:
         """Add t positions; returns all positions so far."""
         start, self.filled = self.filled, self.filled + keys.shape[2]
         if torch.is_grad_enabled():
@@ -56,9 +54,7 @@ class Attention(nn.Module):
     def _split(self, x: Float[Tensor, "n t d"]) -> Float[Tensor, "n h t e"]:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-    def keys_values(
-        self, x: Float[Tensor, "n t d"]
-    ) -> tuple[Float[Tensor, "n h t e"], Float[Tensor, "n h t e"]]:
+    def keys_values(self, x: Float[Tensor, "n t d"]) -> tuple[Float[Tensor, "n h t e"], Float[Tensor, "n h t e"]]:
         return self._split(self.key(x)), self._split(self.value(x))
 
     def forward(

@@ -23,9 +23,7 @@ class Likelihood(nn.Module, abc.ABC):
         return image
 
     @abc.abstractmethod
-    def log_prob(
-        self, params: Float[Tensor, "*n q h w"], x: Float[Tensor, "*m c h w"]
-    ) -> Float[Tensor, "*n"]:
+    def log_prob(self, params: Float[Tensor, "*n q h w"], x: Float[Tensor, "*m c h w"]) -> Float[Tensor, "*n"]:
         """log p(x|z) in nats, summed over channels and pixels."""
 
     @abc.abstractmethod
@@ -59,9 +57,7 @@ class Gaussian(Likelihood):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self, mean: Float[Tensor, "c"], std: Float[Tensor, "c"], min_var: float, max_var: float
-    ) -> None:
+    def __init__(self, mean: Float[Tensor, "c"], std: Float[Tensor, "c"], min_var: float, max_var: float) -> None:
         """`mean` and `std` of the training pixels, in grey levels 0..255; variances in standardised units."""
         super().__init__()
         if not 0 < min_var < max_var:

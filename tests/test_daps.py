@@ -20,12 +20,8 @@ def numpy_weights(advantage, log_q_values, eta, beta):
 def test_weights_agree_with_the_formula_in_numpy(beta, eta):
     generator = np.random.default_rng(0)
     advantage, log_probs = generator.normal(size=(8, 5)) * 30, -generator.random((8, 5)) * 20
-    found = log_weights(
-        torch.tensor(advantage), torch.tensor(log_probs), torch.tensor(eta).double(), beta
-    ).exp()
-    np.testing.assert_allclose(
-        found.numpy(), numpy_weights(advantage, log_probs, eta, beta), rtol=1e-5, atol=1e-12
-    )
+    found = log_weights(torch.tensor(advantage), torch.tensor(log_probs), torch.tensor(eta).double(), beta).exp()
+    np.testing.assert_allclose(found.numpy(), numpy_weights(advantage, log_probs, eta, beta), rtol=1e-5, atol=1e-12)
 
 
 def test_weights_ignore_any_baseline_that_is_constant_over_samples():

@@ -74,8 +74,7 @@ def test_same_noise_gives_the_same_loss_and_the_global_generator_is_left_alone(s
     made[1][0].load_state_dict(made[0][0].state_dict())
     state = torch.get_rng_state()
     losses = [
-        estimator.loss(case.problem(b=4, noise=torch.Generator().manual_seed(3))).loss
-        for estimator, case in made
+        estimator.loss(case.problem(b=4, noise=torch.Generator().manual_seed(3))).loss for estimator, case in made
     ]
     assert torch.equal(*losses)
     assert torch.equal(state, torch.get_rng_state())
@@ -122,9 +121,7 @@ def test_state_survives_a_checkpoint(spec, kind):
         estimator.loss(case.problem(b=8, noise=torch.Generator().manual_seed(5)))
     copy, _ = toy_for(spec, kind)
     copy.load_state_dict(estimator.state_dict())
-    losses = [
-        e.loss(case.problem(b=8, noise=torch.Generator().manual_seed(6))).loss for e in (estimator, copy)
-    ]
+    losses = [e.loss(case.problem(b=8, noise=torch.Generator().manual_seed(6))).loss for e in (estimator, copy)]
     assert torch.equal(*losses)
 
 
@@ -132,9 +129,7 @@ UNBIASED = [(spec, kind) for spec, kind in CASES if estimators.available()[spec.
 
 
 @pytest.mark.parametrize(("spec", "kind"), UNBIASED)
-@pytest.mark.parametrize(
-    ("length", "vocab", "beta", "scale"), [(1, 5, 1.0, 1.0), (3, 2, 5.0, 1.0), (2, 3, 0.0, 3.0)]
-)
+@pytest.mark.parametrize(("length", "vocab", "beta", "scale"), [(1, 5, 1.0, 1.0), (3, 2, 5.0, 1.0), (2, 3, 0.0, 3.0)])
 def test_unbiased_means_equal_to_enumeration_within_sampling_error(spec, kind, length, vocab, beta, scale):
     estimator, case = toy_for(spec, kind, length, vocab, scale)
     exact = gradient(lambda: -exact_objective(case, beta, length, vocab), case.posterior)

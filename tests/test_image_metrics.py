@@ -71,9 +71,7 @@ def test_psnr_is_the_one_of_scikit_image(x, sd):
     from skimage.metrics import peak_signal_noise_ratio
 
     y = noisy(x, sd)
-    expected = [
-        peak_signal_noise_ratio(a, b, data_range=255) for a, b in zip(x.numpy(), y.numpy(), strict=True)
-    ]
+    expected = [peak_signal_noise_ratio(a, b, data_range=255) for a, b in zip(x.numpy(), y.numpy(), strict=True)]
     np.testing.assert_allclose(image_metrics.psnr(x, y), expected, rtol=1e-12)
     value, n = measure(["psnr"], x, y)["psnr"]
     assert value == pytest.approx(np.mean(expected), rel=1e-12)
@@ -329,9 +327,7 @@ class TestLpips:
         x = digits(4)
         y = noisy(x, 40.0)
         grey = measure(["lpips"], x, y)["lpips"][0]
-        assert grey == pytest.approx(
-            measure(["lpips"], x.repeat(1, 3, 1, 1), y.repeat(1, 3, 1, 1))["lpips"][0]
-        )
+        assert grey == pytest.approx(measure(["lpips"], x.repeat(1, 3, 1, 1), y.repeat(1, 3, 1, 1))["lpips"][0])
         assert grey > 1e-3
 
     def test_of_exact_images_is_zero(self):

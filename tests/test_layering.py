@@ -43,9 +43,7 @@ def test_estimators_and_models_need_torch_and_jaxtyping_alone():
 
 def test_one_file_joins_models_and_estimators():
     both = {
-        path.relative_to(ROOT).as_posix()
-        for path in sources("bench")
-        if {"models", "estimators"} <= imported(path)
+        path.relative_to(ROOT).as_posix() for path in sources("bench") if {"models", "estimators"} <= imported(path)
     }
     assert both == JOINS_BOTH
 

@@ -8,9 +8,7 @@ import models
 from models.encoder import Encoder, patch_grid
 
 
-def autoencoder(
-    kind: str = "factorised", *, channels: int = 3, side: int = 8, length: int = 4, vocab: int = 5
-):
+def autoencoder(kind: str = "factorised", *, channels: int = 3, side: int = 8, length: int = 4, vocab: int = 5):
     width = 16
     likelihood = models.Gaussian(torch.full((channels,), 120.0), torch.full((channels,), 60.0), 1e-3, 1e3)
     encoder = Encoder((channels, side, side), length, width, layers=1, heads=2, mlp_ratio=2)
@@ -61,9 +59,7 @@ def test_each_patch_reaches_its_own_position():
 
 def test_each_code_paints_its_own_patch_most():
     model = autoencoder(side=16, length=16)
-    with (
-        torch.no_grad()
-    ):  # nothing but the upsampling may move things: residual branches off, 3x3 reduced to 1x1
+    with torch.no_grad():  # nothing but the upsampling may move things: residual branches off, 3x3 reduced to 1x1
         first, one, two, *_ = model.decoder.body
         first.weight[:, :, [0, 0, 0, 1, 1, 2, 2, 2], [0, 1, 2, 0, 2, 0, 1, 2]] = 0
         for block in (one, two):
@@ -159,9 +155,7 @@ def test_bernoulli_agrees_with_torch_distributions_on_binarised_pixels():
     assert likelihood.reference(image).flatten().tolist() == [0, 0, 255, 255]
     params = torch.randn(4, 1, 1, 2, 2) * 30
     expected = distributions.Bernoulli(logits=params).log_prob(likelihood.data(image)).sum((-3, -2, -1))
-    torch.testing.assert_close(
-        likelihood.log_prob(params, likelihood.data(image)), expected, rtol=1e-5, atol=1e-4
-    )
+    torch.testing.assert_close(likelihood.log_prob(params, likelihood.data(image)), expected, rtol=1e-5, atol=1e-4)
 
 
 def test_images_are_clipped_and_rounded_to_8_bits():
@@ -173,9 +167,7 @@ def test_images_are_clipped_and_rounded_to_8_bits():
 
 
 def test_a_grid_the_convolutions_cannot_fill_is_refused():
-    with pytest.raises(
-        ValueError, match=r"patches of 3 x 3; .* try another --set length=..., or --set decoder=mlp"
-    ):
+    with pytest.raises(ValueError, match=r"patches of 3 x 3; .* try another --set length=..., or --set decoder=mlp"):
         models.ConvDecoder(models.CodeEmbedding(8, vocab=4), (2, 2), 8, 8, (2, 6, 6))
 
 

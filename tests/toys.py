@@ -50,9 +50,7 @@ def toy(
             posterior: nn.Module = models.Factorised(WIDTH, out or vocab)
         else:
             posterior = models.Causal(length, vocab, WIDTH, layers=1, heads=2, mlp_ratio=2)
-        embedding = (
-            models.CodeEmbedding(WIDTH, vector=vector) if vector else models.CodeEmbedding(WIDTH, vocab=vocab)
-        )
+        embedding = models.CodeEmbedding(WIDTH, vector=vector) if vector else models.CodeEmbedding(WIDTH, vocab=vocab)
         decoder = nn.Sequential(embedding, nn.Linear(WIDTH, 2), nn.Tanh())
         made = Toy(posterior, decoder, torch.randn(1, length, WIDTH), torch.randn(length, 2))
     head = posterior.head
@@ -64,9 +62,7 @@ def toy(
 def toy_for(spec: str, kind: str, length: int = 2, vocab: int = 4, scale: float = 1.0):
     """An estimator and a toy it fits."""
     estimator = load(spec, Latent(length, vocab, WIDTH))
-    return estimator, toy(
-        kind, length, vocab, out=estimator.head_width, vector=estimator.code_width, scale=scale
-    )
+    return estimator, toy(kind, length, vocab, out=estimator.head_width, vector=estimator.code_width, scale=scale)
 
 
 def all_codes(length: int, vocab: int) -> Tensor:

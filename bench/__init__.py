@@ -1,0 +1,1 @@
+"""The benchmark: data, training, metrics, records and figures around the estimators and models."""

@@ -1,0 +1,19 @@
+"""Datasets and their splits: embedded, downloaded with checksums, or one's own folder."""
+
+from bench.data.images import Dataset, Images, pixel_statistics, resident
+from bench.data.memory import free_memory
+from bench.data.registry import DatasetInfo, catalogue, check, fetch, load, names
+
+__all__ = [
+    "Dataset",
+    "DatasetInfo",
+    "Images",
+    "catalogue",
+    "check",
+    "fetch",
+    "free_memory",
+    "load",
+    "names",
+    "pixel_statistics",
+    "resident",
+]

@@ -1,0 +1,413 @@
+"""Other people's folders: as found on disks, in archives, and as they break."""
+
+import os
+import struct
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench import data
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def no_unexpected_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def picture(seed: int, size: tuple[int, int] = (8, 6), mode: str = "RGB") -> Image.Image:
+    height, width = size
+    array = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(array).convert(mode)
+
+
+def save(root: Path, name: str, image: Image.Image) -> Path:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return path
+
+
+def fill(root: Path, train: int = 4, test: int = 3, **kwargs) -> Path:
+    for i in range(train):
+        save(root, f"train/{i:03}.png", picture(i, **kwargs))
+    for i in range(test):
+        save(root, f"test/{i:03}.png", picture(1000 + i, **kwargs))
+    return root
+
+
+def zipped(root: Path, archive: Path, compression: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(archive, "w", compression) as file:
+        for path in sorted(root.rglob("*")):
+            file.write(path, path.relative_to(root))
+    return archive
+
+
+def load(path: Path, **kwargs) -> data.Dataset:
+    return data.load(f"folder:{path}", **kwargs)
+
+
+def everything(split: data.Images) -> torch.Tensor:
+    return torch.cat(list(split.batches(torch.arange(len(split)).split(3))))
+
+
+def as_set(pixels: torch.Tensor) -> set[bytes]:
+    return {image.numpy().tobytes() for image in pixels}
+
+
+def refused(path: Path, **kwargs) -> str:
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as error:
+        load(path, **kwargs)
+    return str(error.value)
+
+
+# what is found
+
+
+def test_every_image_is_found_at_any_depth_in_any_format_and_nothing_else(tmp_path):
+    fill(tmp_path, train=1, test=1)
+    wanted = [picture(0)]
+    for i, name in enumerate(
+        ["a/b/c/deep.bmp", "UPPER.PNG", "x.y.tif", "a/lossless.webp", "Spaces and ünicode.ppm"], 1
+    ):
+        image = picture(i)
+        path = tmp_path / "train" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path, lossless=True) if path.suffix == ".webp" else image.save(path)
+        wanted.append(image)
+    for name in [".hidden.png", "a/.cache/x.png", "__MACOSX/train/._x.png"]:
+        save(tmp_path, f"train/{name}", picture(99))
+    (tmp_path / "train/labels.csv").write_text("a,b")
+    (tmp_path / "train/noise.npy").write_bytes(b"123")
+    dataset = load(tmp_path)
+    expected = {np.asarray(image).transpose(2, 0, 1).tobytes() for image in wanted}
+    assert as_set(everything(dataset.train)) == expected
+    assert len(dataset.train) == len(wanted)
+    assert dataset.provenance["not_images"] == {"train": {".csv": 1, ".npy": 1}, "test": {}}
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_zip_is_the_same_dataset_as_its_directory(tmp_path, compression):
+    fill(tmp_path / "faces")
+    here, there = load(tmp_path / "faces"), load(zipped(tmp_path / "faces", tmp_path / "faces.ZIP", compression))
+    assert torch.equal(everything(here.train), everything(there.train))
+    assert torch.equal(everything(here.test), everything(there.test))
+    assert here.fingerprint == there.fingerprint
+    assert here.name == there.name == "folder:faces"
+
+
+def test_the_fingerprint_sees_a_changed_pixel_in_a_file_of_the_same_size(tmp_path):
+    fill(tmp_path)
+    path = save(tmp_path, "train/x.bmp", picture(7))
+    before, size = load(tmp_path).fingerprint, path.stat().st_size
+    changed = picture(7)
+    changed.putpixel((0, 0), (1, 2, 3))
+    changed.save(path)
+    assert path.stat().st_size == size
+    assert load(tmp_path).fingerprint != before
+
+
+def test_the_fingerprint_sees_the_image_size(tmp_path):
+    fill(tmp_path)
+    assert len({load(tmp_path, image_size=n).fingerprint for n in (None, 4, 5)}) == 3
+
+
+@pytest.mark.parametrize("test", ["test", "TEST", "val", "Valid", "validation"])
+@pytest.mark.parametrize("wrapping", ["", "release-1.0/"])
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_splits_are_found_by_any_of_their_names_below_one_wrapping_folder(tmp_path, test, wrapping, as_zip):
+    root = tmp_path / "root"
+    save(root, f"{wrapping}Train/a.png", picture(0))
+    save(root, f"{wrapping}{test}/b.png", picture(1))
+    save(root, f"{wrapping}{test}/c.png", picture(2))
+    (root / "README.txt").write_text("hello")
+    dataset = load(zipped(root, tmp_path / "a.zip") if as_zip else root)
+    assert (len(dataset.train), len(dataset.test)) == (1, 2)
+
+
+def test_test_is_preferred_to_val(tmp_path):
+    fill(tmp_path, test=2)
+    save(tmp_path, "val/a.png", picture(0))
+    assert len(load(tmp_path).test) == 2
+
+
+def test_home_and_relative_paths_work(tmp_path, monkeypatch):
+    fill(tmp_path / "faces")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "faces")
+    fingerprints = {
+        data.load(f"folder:{path}").fingerprint for path in ("~/faces", ".", "../faces/", tmp_path / "faces")
+    }
+    assert len(fingerprints) == 1
+    assert data.load("folder:.").name == data.load("folder:../faces").name == "folder:faces"
+    assert data.load("folder:.").provenance["path"] == str(tmp_path / "faces")
+
+
+@pytest.mark.parametrize("prefix", ["./", "data\\"])
+def test_zips_written_by_other_tools_are_read(tmp_path, prefix):
+    fill(tmp_path / "x", train=1, test=1)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        for split in ("train", "test"):
+            inner = f"{prefix}{split}{'/' if prefix == './' else prefix[-1]}000.png"
+            file.writestr(inner, (tmp_path / f"x/{split}/000.png").read_bytes())
+    assert torch.equal(everything(load(tmp_path / "a.zip").train), everything(load(tmp_path / "x").train))
+
+
+def test_the_first_test_images_come_from_every_class(tmp_path):
+    save(tmp_path, "train/x.png", Image.new("RGB", (2, 2)))
+    for label in range(4):
+        for i in range(30):
+            save(tmp_path, f"test/class{label}/{i}.png", Image.new("RGB", (2, 2), (label, 0, 0)))
+    first = everything(load(tmp_path).test)[:20, 0, 0, 0]
+    assert set(first.tolist()) == {0, 1, 2, 3}
+
+
+# links
+
+
+def test_links_are_followed_and_loops_end(tmp_path):
+    fill(tmp_path / "elsewhere", train=3, test=2)
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "train").symlink_to(tmp_path / "elsewhere/train")
+    (root / "test").symlink_to(tmp_path / "elsewhere/test")
+    (tmp_path / "elsewhere/train/loop").symlink_to(tmp_path / "elsewhere/train")
+    (tmp_path / "elsewhere/train/again").symlink_to(tmp_path / "elsewhere/train")
+    (tmp_path / "elsewhere/test/up").symlink_to(tmp_path / "elsewhere")
+    dataset = load(root)
+    assert len(dataset.train) == 3
+    assert len(dataset.test) == 2 + 3  # through the link upwards, once
+
+
+def test_a_link_to_nothing_is_an_unreadable_image(tmp_path):
+    fill(tmp_path)
+    (tmp_path / "train/gone.png").symlink_to(tmp_path / "nowhere.png")
+    message = refused(tmp_path)
+    assert "1 of 5 images" in message
+    assert "'train/gone.png' (No such file or directory)" in message
+
+
+# sizes and channels
+
+
+def test_images_of_several_sizes_are_listed_most_common_first(tmp_path):
+    fill(tmp_path, train=5, test=3)
+    for i in range(3):
+        save(tmp_path, f"test/wide{i}.png", picture(i, (8, 20)))
+    save(tmp_path, "train/z.png", picture(0, (30, 31)))
+    message = refused(tmp_path)
+    assert "6x8 (8), 20x8 (3), 31x30 (1)" in message
+    assert "--image-size N" in message
+    assert load(tmp_path, image_size=7).shape == (3, 7, 7)
+
+
+def test_images_need_not_be_square_if_all_are_alike(tmp_path):
+    assert load(fill(tmp_path, size=(5, 9))).shape == (3, 5, 9)
+
+
+def test_images_that_had_to_be_made_larger_are_counted(tmp_path):
+    fill(tmp_path, train=2, test=2, size=(6, 8))
+    save(tmp_path, "train/big.png", picture(0, (20, 20)))
+    assert load(tmp_path, image_size=10).provenance["smaller_than_image_size"] == 4
+
+
+def test_there_is_one_channel_only_if_every_image_is_grey(tmp_path):
+    fill(tmp_path, mode="L")
+    grey = load(tmp_path)
+    assert grey.shape == (1, 8, 6)
+    save(tmp_path, "test/zz.png", picture(5))
+    mixed = load(tmp_path)
+    assert mixed.shape == (3, 8, 6)
+    assert torch.equal(everything(mixed.train), everything(grey.train).expand(-1, 3, -1, -1))
+
+
+# damage
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_truncated_jpeg_is_named_and_left_out(tmp_path):
+    fill(tmp_path, train=99)
+    cut_short(save(tmp_path, "train/bad.jpg", picture(0)))
+    with pytest.warns(UserWarning, match=r"left out 1 of 100 images in train/ .*'train/bad.jpg' \(") as caught:
+        dataset = load(tmp_path)
+    assert len(caught) == 1
+    assert len(dataset.train) == 99
+    assert dataset.provenance["unreadable"]["train"] == {"count": 1, "first": ["train/bad.jpg"]}
+    whole = everything(dataset.train)
+    (tmp_path / "train/bad.jpg").unlink()
+    assert torch.equal(whole, everything(load(tmp_path).train))
+
+
+def test_more_than_one_percent_of_damage_stops_with_the_list(tmp_path):
+    fill(tmp_path, train=98)
+    for name in ("bad1.jpg", "bad2.jpg"):
+        cut_short(save(tmp_path, f"train/{name}", picture(0)))
+    message = refused(tmp_path)
+    assert "2 of 100 images in train/" in message
+    assert "bad1.jpg" in message
+    assert "bad2.jpg" in message
+
+
+def test_a_long_list_of_damage_is_cut_at_ten_names(tmp_path):
+    fill(tmp_path)
+    for i in range(25):
+        (tmp_path / f"test/broken{i:02}.png").write_text("<html>404</html>")
+    message = refused(tmp_path)
+    assert "25 of 28 images in test/" in message
+    assert message.count("(not an image)") == 10
+    assert "and 15 more" in message
+
+
+def test_a_damaged_member_of_a_zip_is_one_unreadable_image(tmp_path):
+    fill(tmp_path / "x", train=100)
+    archive = zipped(tmp_path / "x", tmp_path / "x.zip", zipfile.ZIP_STORED)
+    raw = archive.read_bytes()
+    victim = (tmp_path / "x/train/050.png").read_bytes()
+    at = raw.index(victim) + len(victim) // 2
+    archive.write_bytes(raw[:at] + bytes([raw[at] ^ 255]) + raw[at + 1 :])
+    with pytest.warns(UserWarning, match="'train/050.png'"):
+        assert len(load(archive).train) == 99
+
+
+def test_floating_point_images_are_refused_with_the_reason(tmp_path):
+    fill(tmp_path)
+    save(tmp_path, "train/f.tif", Image.fromarray(np.ones((8, 6), np.float32)))
+    assert "'train/f.tif' (floating-point pixels" in refused(tmp_path)
+
+
+# what cannot be a dataset
+
+
+def test_the_home_of_nobody():
+    with pytest.raises(ValueError, match="somebody not known here"):
+        data.load("folder:~nobody-of-this-name/images")
+
+
+def test_a_path_that_is_not_there(tmp_path):
+    assert "nothing at" in refused(tmp_path / "missing")
+
+
+def test_an_empty_folder(tmp_path):
+    assert "no train/ and test/; found no folder" in refused(tmp_path)
+
+
+def test_one_split_only(tmp_path):
+    save(tmp_path, "train/a.png", picture(0))
+    save(tmp_path, "tests/b.png", picture(0))
+    message = refused(tmp_path)
+    assert "has no test/ (or val/)" in message
+    assert "'tests/'" in message
+
+
+@pytest.mark.parametrize("content", [[], ["notes.txt", "photo.heic", "raw.heic"]])
+def test_a_split_without_images(tmp_path, content):
+    fill(tmp_path, test=0)
+    (tmp_path / "test").mkdir()
+    for name in content:
+        (tmp_path / "test" / name).write_text("")
+    message = refused(tmp_path)
+    assert "no images in test/" in message
+    assert ("found 2 .heic, 1 .txt" if content else "found nothing") in message
+
+
+@pytest.mark.skipif(Path("/TMP").exists(), reason="this file system does not tell upper from lower case")
+def test_two_folders_for_one_split(tmp_path):
+    fill(tmp_path)
+    save(tmp_path, "Train/a.png", picture(0))
+    assert "both Train/ and train/" in refused(tmp_path)
+
+
+def test_a_file_that_is_no_zip(tmp_path):
+    (tmp_path / "a.tar").write_bytes(b"ustar" * 100)
+    assert "no .zip that can be opened" in refused(tmp_path / "a.tar")
+
+
+def test_a_zip_that_was_not_copied_whole(tmp_path):
+    archive = zipped(fill(tmp_path / "x"), tmp_path / "x.zip")
+    cut_short(archive)
+    assert "copy it again" in refused(archive)
+
+
+def test_a_zip_with_a_password(tmp_path):
+    archive = zipped(fill(tmp_path / "x"), tmp_path / "x.zip")
+    raw = bytearray(archive.read_bytes())
+    entry = raw.index(b"PK\x01\x02")
+    (flags,) = struct.unpack_from("<H", raw, entry + 8)
+    struct.pack_into("<H", raw, entry + 8, flags | 1)
+    archive.write_bytes(raw)
+    assert "has a password" in refused(archive)
+
+
+@pytest.mark.parametrize("name", ["", "train/inner"])
+def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch, name):
+    """The refusal is staged: whoever runs this as root may read everything."""
+    fill(tmp_path)
+    locked = tmp_path / name
+    locked.mkdir(exist_ok=True)
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path) == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert f"cannot read {str(locked)!r}: Permission denied" in refused(tmp_path)
+
+
+# streaming
+
+
+@pytest.fixture
+def no_memory(monkeypatch):
+    monkeypatch.setattr("bench.data.survey.free_memory", lambda device: 0)
+    monkeypatch.setattr("bench.data.images.free_memory", lambda device: 0)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_streamed_batches_are_bitwise_those_of_resident_images(tmp_path, request, mode, as_zip):
+    fill(tmp_path / "x", train=99, mode=mode)
+    (tmp_path / "x/train/bad.png").write_text("")
+    path = zipped(tmp_path / "x", tmp_path / "x.zip") if as_zip else tmp_path / "x"
+    drawn = torch.randint(0, 99, (7, 16), generator=torch.Generator().manual_seed(0))
+    order = [*drawn, torch.tensor([], dtype=torch.int64)]
+    with pytest.warns(UserWarning, match="left out 1"):
+        held = load(path, image_size=5).to(CPU)
+    request.getfixturevalue("no_memory")
+    with pytest.warns(UserWarning, match="left out 1"):
+        streamed = load(path, image_size=5).to(CPU)
+    assert type(streamed.train) is not type(held.train)
+    assert (streamed.shape, streamed.fingerprint) == (held.shape, held.fingerprint)
+    assert len(streamed.train) == len(held.train) == 99
+    for a, b in zip(streamed.train.batches(order), held.train.batches(iter(order)), strict=True):
+        assert torch.equal(a, b)
+    assert torch.equal(everything(streamed.test), everything(held.test))
+
+
+def test_what_does_not_fit_the_host_is_held_where_it_does_fit(tmp_path, no_memory, monkeypatch):
+    streamed = load(fill(tmp_path))
+    monkeypatch.setattr("bench.data.images.free_memory", lambda device: 2**30)
+    held = streamed.to(CPU)
+    pixels = everything(streamed.train)
+    for path in tmp_path.glob("*/*.png"):
+        path.unlink()
+    assert torch.equal(everything(held.train), pixels)
+
+
+def test_an_image_that_vanishes_during_a_run_is_named(tmp_path, no_memory):
+    streamed = load(fill(tmp_path))
+    (tmp_path / "train/002.png").unlink()
+    with pytest.raises(ValueError, match=r"'train/002\.png' was an image when the run began"):
+        everything(streamed.train)
