@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from bench.config import Posterior
     from bench.sweep import Progress
 
 app = typer.Typer(
@@ -64,13 +65,10 @@ def run(
     from bench import choose, data, records, sweep
     from bench.config import Preset, parse_settings
 
-    texts = [text for chosen in estimator for text in estimators.split_list(chosen)]
-    texts = [text for chosen in texts for text in (estimators.CURATED if chosen == "all" else [chosen])]
-    if not texts:
-        raise ValueError("--estimator is empty; try --estimator all")
+    texts = _expand(estimator)
     data.check(dataset, image_size)
     chosen_preset = Preset(dataset, preset)
-    posteriors = ("factorised", "causal") if posterior == "both" else (posterior,)
+    posteriors = _posteriors(posterior)
     for text in texts:
         estimators.parse(text, chosen_preset.arguments(posteriors[0]))
     overrides = parse_settings(settings or []) | ({"steps": steps} if steps else {})
@@ -183,13 +181,41 @@ def fetch(
 @app.command()
 def speed(
     estimator: Estimators,
-    dataset: Annotated[str, typer.Option(help="whose shapes and paper-size network to time")] = "cifar10",
-    posterior: Annotated[PosteriorChoice, typer.Option()] = "both",
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
+    dataset: Annotated[str, typer.Option(help="whose image shape and paper-size network to time")] = "cifar10",
+    posterior: Annotated[PosteriorChoice, typer.Option(help="how q(z|x) factorises over positions")] = "both",
+    batch_size: Annotated[int, typer.Option(min=1, help="images per step")] = 32,
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="what to time")] = "auto",
 ) -> None:
     """Time a training step against its arithmetic, and the loop around it."""
-    raise NotImplementedError
+    import torch
+    from rich.console import Console
+
+    from bench import choose, speed
+
+    chosen = choose.device(device)
+    shape = choose.image_shape(dataset)
+    rate = speed.matmul_rate(chosen)
+    typer.echo(
+        f"{dataset}, paper preset, batch {batch_size}, {chosen}, {torch.get_num_threads()} threads: "
+        f"matrix products at {rate / 1e9:.0f} GFLOP/s in float32"
+    )
+    timings = speed.measure(_expand(estimator), _posteriors(posterior), dataset, shape, batch_size, chosen, rate)
+    Console(width=None if sys.stdout.isatty() else 160).print(speed.table(timings))
+
+
+def _expand(chosen: list[str]) -> list[str]:
+    """Every --estimator, lists split and `all` spelled out."""
+    import estimators
+
+    texts = [text for entry in chosen for text in estimators.split_list(entry)]
+    texts = [text for entry in texts for text in (estimators.CURATED if entry == "all" else [entry])]
+    if not texts:
+        raise ValueError("--estimator is empty; try --estimator all")
+    return texts
+
+
+def _posteriors(chosen: PosteriorChoice) -> "tuple[Posterior, ...]":
+    return ("factorised", "causal") if chosen == "both" else (chosen,)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,35 @@
 """The lines of `bench list` and `bench doctor`."""
 
 import inspect
+import typing
 from collections.abc import Iterator
 
 import estimators as registry
-from bench import config, data, metrics, weights
+from bench import config, data, weights
+from bench.metrics import METRICS
 from bench.provenance import hardware, package_versions
 
 
 def estimators() -> Iterator[str]:
     for name, cls in sorted(registry.available().items()):
-        arguments = ", ".join(f"{key}={option.default}" for key, option in sorted(registry.options(cls).items()))
+        arguments = ", ".join(_argument(option) for _, option in sorted(registry.options(cls).items()))
         about = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
         posteriors = "both posteriors" if cls.causal_ok else "factorised only"
         yield f"{name:18} {about} [{posteriors}] ({arguments})"
 
 
+def _argument(option: inspect.Parameter) -> str:
+    """`key=default`, with the other choices where there are a few."""
+    default = str(option.default).lower()
+    others = [choice for choice in typing.get_args(option.annotation) if isinstance(choice, str)]
+    return f"{option.name}={'|'.join([default, *(choice for choice in others if choice != default)])}"
+
+
 def datasets() -> Iterator[str]:
     for info in data.catalogue():
         shape = "x".join(map(str, info.shape)) if info.shape else "any size"
-        count = f"{info.n_train} + {info.n_test}" if info.n_train else "yours"
-        yield f"{info.name:15} {info.summary} ({shape}; {count} images; {info.source})"
+        count = f"{info.n_train} + {info.n_test} images; " if info.n_train else ""
+        yield f"{info.name:15} {info.summary} ({shape}; {count}{info.source})"
 
 
 def presets() -> Iterator[str]:
@@ -35,10 +44,11 @@ def presets() -> Iterator[str]:
             )
 
 
-def metric_lines() -> Iterator[str]:
-    for info in metrics.METRICS.values():
+def metrics() -> Iterator[str]:
+    for info in METRICS.values():
         needs = f"; needs {info.weights} weights" if info.weights else ""
-        yield f"{info.name:21} {info.summary} [{info.unit or 'no unit'}, {info.better} is better{needs}]"
+        unit = "no unit" if info.unit == "1" else info.unit
+        yield f"{info.name:21} {info.summary} [{unit}, {info.better} is better{needs}]"
 
 
 def doctor() -> Iterator[str]:

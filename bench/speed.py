@@ -7,12 +7,13 @@ counted floating-point operations at the matrix-product rate measured just befor
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
+from rich.table import Table
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -25,6 +26,7 @@ from bench.train import Trainer, train
 WARMUP, STEPS = 3, 10
 LOOP_STEPS = 20
 IMAGES = 512
+NUMBERS = ("ms/step", "GFLOP/step", "floor ms", "time / floor", "loop overhead %")
 
 
 @dataclass(frozen=True)
@@ -150,14 +152,20 @@ def _time(config: RunConfig, dataset: Dataset, rate: float) -> Timing:
 
 def _loop_overhead(timed: TimedTrainer, dataset: Dataset) -> float:
     """Loop time outside updates over time inside them, from a run of the real training loop."""
-    from bench import records
-
     with tempfile.TemporaryDirectory() as scratch:
         folder = RunFolder(Path(scratch), "speed")
-        records.open_sweep(Path(scratch))
-        folder.start({"run": "speed"}, {}, {})
-        train(timed, dataset, folder, ("psnr",))
+        folder.start({}, {}, {})
+        cost = train(timed, dataset, folder, ("psnr",))
         folder.finish("done")
-        frame = records.load(scratch)
-    total = frame[frame.split == "train"].seconds.max()
-    return (total - timed.inside) / timed.inside
+    return (cost.seconds - timed.inside) / timed.inside
+
+
+def table(timings: Iterable[Timing]) -> Table:
+    """One line per estimator and posterior."""
+    made = Table("estimator", "posterior", *NUMBERS)
+    for column in made.columns[2:]:
+        column.justify = "right"
+    for timing in timings:
+        numbers = (timing.ms, timing.gflop, timing.floor_ms, timing.ratio, timing.loop_percent)
+        made.add_row(timing.estimator, timing.posterior, *(f"{number:.2f}" for number in numbers))
+    return made

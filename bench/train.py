@@ -135,8 +135,8 @@ def train(
     folder: RunFolder,
     image_metrics: tuple[str, ...],
     on_step: Callable[[int], None] = lambda step: None,
-) -> None:
-    """Train and measure one run, leaving rows, samples.png and checkpoint.safetensors in its folder.
+) -> Cost:
+    """Train and measure one run, leaving rows, samples.png and checkpoint.safetensors in its folder; returns its cost.
 
     `dataset` lies on the run's device; `image_metrics` are those of config.metrics that can be had.
     Raises Diverged if the loss or its gradient is not finite.
@@ -175,6 +175,7 @@ def train(
     _save_samples(trainer.task, dataset, folder, config.seed, device)
     weights = {name: tensor.contiguous() for name, tensor in trainer.task.state_dict().items()}
     write_atomically(folder.path / "checkpoint.safetensors", save(weights))
+    return log.cost
 
 
 def _cost_measurements(cost: Cost, task: Task, device: torch.device) -> list[Measurement]:
