@@ -64,7 +64,9 @@ def test_decoder_gradient_is_the_plain_likelihood_gradient_of_the_codes_it_was_g
     loss = estimator.loss(type(problem)(**{**vars(problem), "log_lik": recording})).loss
     found = gradient(lambda: loss, case.decoder)
     (code,) = seen
-    plain = gradient(lambda: -case.log_lik(code).mean(), case.decoder)
+    # enumeration weighs every code by its probability; all others give codes that were drawn with it
+    weight = log_q(problem, code).exp().detach() * len(code) if spec == "exact" else torch.ones(())
+    plain = gradient(lambda: -(weight * case.log_lik(code)).mean(), case.decoder)
     torch.testing.assert_close(found, plain, rtol=1e-5, atol=1e-6)
 
 
@@ -142,7 +144,7 @@ def test_unbiased_means_equal_to_enumeration_within_sampling_error(spec, kind, l
     )
     error = draws.std(0) / len(draws) ** 0.5
     off = (draws.mean(0) - exact).abs()
-    assert (off <= 4.5 * error + 1e-6).all(), (off / error.clamp(min=1e-9)).max()
+    assert (off <= 4.5 * error + 1e-5 * exact.abs().max()).all(), (off / error.clamp(min=1e-9)).max()
 
 
 @pytest.mark.parametrize("kind", KINDS)
