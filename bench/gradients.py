@@ -23,12 +23,14 @@ from bench.train import Trainer, batch_order
 from estimators import Estimator, Problem
 from estimators.exact import distance_to_optimal, enumerate_codes, objective, score_all
 
-TINY = {"length": 3, "vocab": 8, "width": 16, "heads": 2, "batch_size": 32, "beta": 1.0, "beta_end": 1.0}
-"""Settings over the quick preset: 512 codes."""
+TINY = {"length": 4, "vocab": 4, "width": 16, "heads": 2, "batch_size": 32, "beta": 1.0, "beta_end": 1.0}
+"""Settings over the quick preset: 256 codes."""
 CHECKPOINTS = (0, 100, 400)
 """Steps of training with the exact gradient at which gradients are measured."""
 IMAGES = 8
-DRAWS = 512
+DRAWS = 256
+BATCH = 2**16
+"""Decodes of one backward pass."""
 WARMUP = 100
 """Batches on which an estimator's own averages and parameters settle, the network held fixed."""
 
@@ -146,15 +148,25 @@ def settle(task: Task, estimator: Estimator, dataset: Dataset, config: RunConfig
             optimiser.step()
 
 
-def draw(task: Task, estimator: Estimator, x: Tensor, draws: int, beta: float, noise: torch.Generator) -> Gradients:
-    """`draws` independent gradients of each image, from one backward pass."""
+def draw(
+    task: Task, estimator: Estimator, x: Tensor, draws: int, beta: float, noise: torch.Generator
+) -> Gradients:
+    """`draws` independent gradients of each image, as many from one backward pass as fit BATCH decodes."""
     with torch.no_grad():
-        features = task.model.encoder(x).repeat_interleave(draws, 0)
-    features.requires_grad_()
-    estimate = estimator.loss(problem(task, x.repeat_interleave(draws, 0), features, beta, noise))
-    (gradient,) = torch.autograd.grad(estimate.loss, features)
+        features = task.model.encoder(x)
+    batch = min(draws, max(1, BATCH // (len(x) * getattr(estimator, "k", 1))))
+    found = [_draw(task, estimator, x, features, len(part), beta, noise) for part in torch.arange(draws).split(batch)]
+    return Gradients(torch.cat([part.draws for part in found], 1), found[0].decodes, found[0].eta)
+
+
+def _draw(
+    task: Task, estimator: Estimator, x: Tensor, features: Tensor, draws: int, beta: float, noise: torch.Generator
+) -> Gradients:
+    repeated = features.repeat_interleave(draws, 0).requires_grad_()
+    estimate = estimator.loss(problem(task, x.repeat_interleave(draws, 0), repeated, beta, noise))
+    (gradient,) = torch.autograd.grad(estimate.loss, repeated)
     # the loss is a mean over images: undo that for the gradient of each
-    uphill = -gradient.flatten(1).unflatten(0, (len(x), draws)) * len(features)
+    uphill = -gradient.flatten(1).unflatten(0, (len(x), draws)) * len(repeated)
     eta = estimate.terms.get("eta")
     return Gradients(uphill, estimate.decodes, None if eta is None else eta.item())
 
