@@ -1,11 +1,13 @@
 """What the command line leaves open: device, metrics, downloads."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import estimators
 from bench import data, weights
 from bench.metrics import IMAGE_METRICS, METRICS
+
+T = TypeVar("T", int, float)
 
 RFID_SECONDS_PER_IMAGE = 0.12
 """Inception on two CPU cores, for the message that says why rFID is left out there."""
@@ -50,6 +52,14 @@ def absent_metrics(names: Sequence[str], device: str, *, asked: bool) -> Mapping
                 f"about {RFID_SECONDS_PER_IMAGE:g} s per test image and readout on the CPU; --metrics rfid computes it"
             )
     return absent
+
+
+def numbers(option: str, text: str, kind: type[T]) -> list[T]:
+    """A comma-separated list of numbers. Raises ValueError for anything else."""
+    try:
+        return [kind(piece) for piece in text.split(",") if piece.strip()]
+    except ValueError:
+        raise ValueError(f"{option} {text} is not a list of numbers; try {option} 1,2,4") from None
 
 
 def image_shape(dataset: str) -> tuple[int, int, int]:

@@ -203,6 +203,45 @@ def speed(
     Console(width=None if sys.stdout.isatty() else 160).print(speed.table(timings))
 
 
+@app.command()
+def gradients(
+    estimator: Estimators,
+    dataset: Annotated[str, typer.Option(help="whose images; the latent is tiny")] = "digits",
+    posterior: Annotated[PosteriorChoice, typer.Option(help="how q(z|x) factorises over positions")] = "both",
+    k: Annotated[str, typer.Option("--k", help="samples per image, such as 1,2,4,8 [default: each one's own]")] = "",
+    temperature: Annotated[str, typer.Option(help="temperatures, such as 0.5,1 [default: each one's own]")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="of network, data and noise")] = 0,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value of any setting")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="measure on results/NAME/runs/RUN instead")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder [default: results/gradients-DATASET]")] = None,
+) -> None:
+    """Measure bias and variance of gradients: against enumeration, or on the checkpoint of a run."""
+    import torch
+    from rich.console import Console
+
+    from bench import choose, data, gradient_report, gradients_of_run, records
+    from bench import gradients as lab
+    from bench.config import parse_settings
+
+    # the networks are tiny, and one thread gives the same numbers on machines of any size
+    torch.set_num_threads(1)
+    texts, overrides = _expand(estimator), parse_settings(settings or [])
+    ks, temperatures = choose.numbers("--k", k, int), choose.numbers("--temperature", temperature, float)
+    if checkpoint is not None:
+        name, rows = checkpoint.name, list(gradients_of_run.measure(checkpoint, texts, ks, temperatures))
+    else:
+        loaded = data.load(dataset, progress=True)
+        name = loaded.name.replace(":", "-")
+        rows = list(lab.measure(texts, _posteriors(posterior), ks, temperatures, loaded, seed, overrides))
+    folder = out or Path("results") / f"gradients-{name}"
+    records.open_sweep(folder)
+    table, paths = gradient_report.report(rows, folder)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+    for path in paths:
+        console.print(f"  {path}", highlight=False, soft_wrap=True)
+
+
 def _expand(chosen: list[str]) -> list[str]:
     """Every --estimator, lists split and `all` spelled out."""
     import estimators

@@ -131,6 +131,8 @@ def problem(task: Task, x: Tensor, features: Tensor, beta: float, noise: torch.G
 
 def settle(task: Task, estimator: Estimator, dataset: Dataset, config: RunConfig) -> None:
     """Let an estimator's own averages and parameters adapt to the network, which is held fixed."""
+    if not estimator.state_dict():
+        return
     groups = estimator.param_groups(config.lr)
     optimiser = torch.optim.AdamW(groups) if groups else None
     noise = noise_generator(config.seed, "noise", torch.device("cpu"))
@@ -148,9 +150,7 @@ def settle(task: Task, estimator: Estimator, dataset: Dataset, config: RunConfig
             optimiser.step()
 
 
-def draw(
-    task: Task, estimator: Estimator, x: Tensor, draws: int, beta: float, noise: torch.Generator
-) -> Gradients:
+def draw(task: Task, estimator: Estimator, x: Tensor, draws: int, beta: float, noise: torch.Generator) -> Gradients:
     """`draws` independent gradients of each image, as many from one backward pass as fit BATCH decodes."""
     with torch.no_grad():
         features = task.model.encoder(x)

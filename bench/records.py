@@ -1,5 +1,6 @@
 """A run's folder: append-only rows, config, status, checkpoint; and the tidy table that all of them make."""
 
+import io
 import json
 import os
 import shutil
@@ -140,12 +141,9 @@ def states(sweep: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def export(sweep: Path) -> None:
+def write_table(table: "pd.DataFrame", folder: Path) -> None:
     """Write results.parquet and results.csv."""
-    import io
-
-    table = load(sweep)
     parquet = io.BytesIO()
     table.to_parquet(parquet, index=False)
-    write_atomically(sweep / "results.parquet", parquet.getvalue())
-    write_atomically(sweep / "results.csv", table.to_csv(index=False).encode())
+    write_atomically(folder / "results.parquet", parquet.getvalue())
+    write_atomically(folder / "results.csv", table.to_csv(index=False).encode())

@@ -116,7 +116,7 @@ def execute(sweep: Sweep, out: Path, *, fresh: bool, progress: Progress) -> None
                     task = build(config, dataset.shape, sweep.pixels).to(device)
                     train(Trainer(config, task), dataset, folder, sweep.image_metrics, progress.step)
         progress.end_run()
-    records.export(out)
+    records.write_table(records.load(out), out)
 
 
 def _identity(config: RunConfig) -> dict[str, object]:

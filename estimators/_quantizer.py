@@ -15,6 +15,20 @@ def straight_through(vector: Tensor, code: Tensor) -> Tensor:
     return code.detach() + (vector - vector.detach())
 
 
+def nearest(vectors: Float[Tensor, "*n c"], codebook: Float[Tensor, "v c"]) -> Int[Tensor, "*n"]:
+    """Index of the codebook vector closest to each vector."""
+    flat, codebook = vectors.detach().float().flatten(0, -2), codebook.detach()
+    # |e - c|^2 without the |e|^2 that all codes share
+    distance = torch.addmm(codebook.square().sum(-1), flat, codebook.T, alpha=-2)
+    return distance.argmin(-1).reshape(vectors.shape[:-1])
+
+
+def squared_distance(vectors: Float[Tensor, "k b L c"], code: Float[Tensor, "k b L c"]) -> Float[Tensor, ""]:
+    """|vectors - code|^2 summed over channels and positions, as the log-likelihood it is added to is summed over
+    pixels; mean over images."""
+    return (vectors - code).square().sum() / (vectors.shape[0] * vectors.shape[1])
+
+
 class Quantizer(Estimator):
     """Deterministic vector codes. There is no q(z|x) to speak of, hence no ELBO; the KL to uniform is L log v."""
 

@@ -7,10 +7,27 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from estimators._base import Latent, Problem, require
-from estimators._quantizer import Quantizer, straight_through
+from estimators._quantizer import Quantizer, nearest, squared_distance, straight_through
 
 SMOOTHING = 1e-5
 """Laplace smoothing of the moving counts (van den Oord et al. 2017, appendix A.1)."""
+
+SHORTEST = 1e-6
+"""Vectors shorter than this have no direction to rotate."""
+
+
+def rotate(vector: Float[Tensor, "*n c"], code: Float[Tensor, "*n c"]) -> Float[Tensor, "*n c"]:
+    """The value of `code`, exactly, with the gradient of the rotation and scaling that carries `vector` there
+    (Fifty et al. 2025, arXiv:2410.06424, section 4.2); a vector without direction gets the straight-through one."""
+    e, q = vector.detach(), code.detach()
+    e = torch.where(e.norm(dim=-1, keepdim=True) < SHORTEST, q, e)
+    e_unit, q_unit = nn.functional.normalize(e, dim=-1), nn.functional.normalize(q, dim=-1)
+    # opposite vectors have no bisector: it comes out as zero, which leaves the reflection that maps one to the other
+    bisector = nn.functional.normalize(e_unit + q_unit, dim=-1, eps=SHORTEST)
+    turned = vector - 2 * bisector * (bisector * vector).sum(-1, keepdim=True)
+    turned = turned + 2 * q_unit * (e_unit * vector).sum(-1, keepdim=True)
+    scale = q.norm(dim=-1, keepdim=True) / e.norm(dim=-1, keepdim=True).clamp(min=SHORTEST)
+    return straight_through(scale * turned, code)
 
 
 class VQ(Quantizer):
@@ -22,6 +39,9 @@ class VQ(Quantizer):
 
     A code whose moving count falls under `revive` times the average is replaced by a random encoder output of the
     batch; so is the whole codebook at the first step. 0 turns revival off after that.
+
+    `gradient=rotation` hands the decoder's gradient to the encoder turned and scaled as the code is from e (Fifty et
+    al. 2025, arXiv:2410.06424), instead of as it is; the code stays the same.
     """
 
     codebook: Tensor
@@ -33,6 +53,7 @@ class VQ(Quantizer):
         latent: Latent,
         *,
         codebook: Literal["gradient", "ema"] = "gradient",
+        gradient: Literal["straight_through", "rotation"] = "straight_through",
         commitment: float = 0.25,
         decay: float = 0.99,
         revive: float = 0.03,
@@ -43,6 +64,7 @@ class VQ(Quantizer):
         require(0 <= revive < 1, f"revive={revive} is not in [0, 1); try revive=0.03")
         self.ema = codebook == "ema"
         self.commitment, self.decay, self.revive = commitment, decay, revive
+        self.through = rotate if gradient == "rotation" else straight_through
         vectors = torch.zeros(latent.vocab, latent.width)
         if self.ema:
             self.register_buffer("codebook", vectors)
@@ -51,27 +73,20 @@ class VQ(Quantizer):
             self.codebook = nn.Parameter(vectors)
         self.register_buffer("count", torch.zeros(latent.vocab))
 
-    def _nearest(self, vectors: Float[Tensor, "*n c"]) -> Int[Tensor, "*n"]:
-        flat, codebook = vectors.detach().float().flatten(0, -2), self.codebook.detach()
-        # |e - c|^2 without the |e|^2 that all codes share
-        distance = torch.addmm(codebook.square().sum(-1), flat, codebook.T, alpha=-2)
-        return distance.argmin(-1).reshape(vectors.shape[:-1])
-
     def quantise(self, vectors, problem: Problem):
         flat = vectors.detach().float().flatten(0, -2)
         revived = self._revive(flat, problem.noise)
-        index = self._nearest(vectors)
+        index = nearest(vectors, self.codebook)
         self._count(flat, index.flatten())
         code = nn.functional.embedding(index, self.codebook)
         if self.ema:
             self._move(flat, index.flatten())
-        images = vectors.shape[0] * vectors.shape[1]
-        commitment = (vectors - code.detach()).square().sum() / images
+        commitment = squared_distance(vectors, code.detach())
         loss = self.commitment * commitment
         if not self.ema:
-            loss = loss + (vectors.detach() - code).square().sum() / images
+            loss = loss + squared_distance(vectors.detach(), code)
         terms = {"commitment": commitment.detach(), "revived": revived}
-        return straight_through(vectors, code), loss, terms
+        return self.through(vectors, code), loss, terms
 
     @torch.no_grad()
     def _revive(self, flat: Float[Tensor, "n c"], noise: torch.Generator | None) -> Tensor:
@@ -98,7 +113,7 @@ class VQ(Quantizer):
         self.codebook.copy_(self.total / smoothed[:, None])
 
     def hard(self, params: Float[Tensor, "*n l c"], noise: torch.Generator | None = None) -> Float[Tensor, "*n l c"]:
-        return self.codebook.detach()[self._nearest(params)]
+        return self.codebook.detach()[nearest(params, self.codebook)]
 
     def index(self, code: Float[Tensor, "*n l c"]) -> Int[Tensor, "*n l"]:
-        return self._nearest(code)
+        return nearest(code, self.codebook)
