@@ -82,9 +82,10 @@ def make_estimator(config: RunConfig, latent: Latent) -> Estimator:
 def skip_reason(config: RunConfig) -> str | None:
     """Why this combination is impossible, if it is."""
     cls = estimators.available()[config.estimator.partition(":")[0]]
-    if config.posterior == "causal" and not cls.causal_ok:
-        return f"{config.estimator} emits vectors, not a distribution to sample from: factorised posterior only"
-    return None
+    if config.posterior != "causal" or cls.causal_ok:
+        return None
+    why = "needs independent positions" if cls.has_elbo else "emits vectors, not a distribution to sample from"
+    return f"{config.estimator} {why}: factorised posterior only"
 
 
 def _autoencoder(

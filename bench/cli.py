@@ -194,12 +194,8 @@ def speed(
 
     chosen = choose.device(device)
     shape = choose.image_shape(dataset)
-    rate = speed.matmul_rate(chosen)
-    typer.echo(
-        f"{dataset}, paper preset, batch {batch_size}, {chosen}, {torch.get_num_threads()} threads: "
-        f"matrix products at {rate / 1e9:.0f} GFLOP/s in float32"
-    )
-    timings = speed.measure(_expand(estimator), _posteriors(posterior), dataset, shape, batch_size, chosen, rate)
+    typer.echo(f"{dataset}, paper preset, batch {batch_size}, {chosen}, {torch.get_num_threads()} threads")
+    timings = speed.measure(_expand(estimator), _posteriors(posterior), dataset, shape, batch_size, chosen)
     Console(width=None if sys.stdout.isatty() else 160).print(speed.table(timings))
 
 

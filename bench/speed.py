@@ -1,7 +1,7 @@
 """How fast a training step is, as a ratio to its arithmetic; and what the loop around it costs.
 
-Times are compared within one run of this program, because machines are shared and differ: the floor is the step's
-counted floating-point operations at the matrix-product rate measured just before.
+Machines are shared and differ, so only ratios mean anything: the floor is the step's counted floating-point operations
+at the rate of matrix products timed in between the steps.
 """
 
 import statistics
@@ -26,7 +26,7 @@ from bench.train import Trainer, train
 WARMUP, STEPS = 3, 10
 LOOP_STEPS = 20
 IMAGES = 512
-NUMBERS = ("ms/step", "GFLOP/step", "floor ms", "time / floor", "loop overhead %")
+NUMBERS = ("ms/step", "GFLOP/step", "GFLOP/s", "floor ms", "time / floor", "loop overhead %")
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Timing:
     ms: float
     """Median time of one optimiser step."""
     gflop: float
-    floor_ms: float
-    """The step's operations at the machine's matrix-product rate."""
+    gflop_per_second: float
+    """Of float32 matrix products, timed between the steps."""
     loop_percent: float
     """Time of the training loop outside the step (data, logging), as a percentage of the step."""
 
     @property
-    def ratio(self) -> float:
-        return self.ms / self.floor_ms
+    def floor_ms(self) -> float:
+        return 1e3 * self.gflop / self.gflop_per_second
 
 
 class TimedTrainer(Trainer):
@@ -64,17 +64,21 @@ def _synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def matmul_rate(device: str, size: int = 2048, repeats: int = 8) -> float:
-    """FLOP/s of float32 matrix products: the best of a few."""
-    a, b = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
-    times = []
-    for _ in range(repeats):
-        _synchronise(device)
+class MatrixProduct:
+    """A float32 matrix product, as a yardstick for what the machine does at this moment."""
+
+    SIZE = 2048
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.factors = [torch.randn(self.SIZE, self.SIZE, device=device) for _ in range(2)]
+
+    def seconds(self) -> float:
+        _synchronise(self.device)
         started = time.perf_counter()
-        torch.mm(a, b)
-        _synchronise(device)
-        times.append(time.perf_counter() - started)
-    return 2 * size**3 / min(times)
+        torch.mm(*self.factors)
+        _synchronise(self.device)
+        return time.perf_counter() - started
 
 
 def synthetic(shape: tuple[int, int, int], device: str) -> Dataset:
@@ -92,7 +96,6 @@ def measure(
     shape: tuple[int, int, int],
     batch_size: int,
     device: Literal["cpu", "cuda"],
-    rate: float,
 ) -> Iterator[Timing]:
     """Time each estimator at the paper's network sizes for a dataset family."""
     preset = Preset(family, "paper")
@@ -118,10 +121,10 @@ def measure(
                 },
             )
             if skip_reason(config) is None:
-                yield _time(config, dataset, rate)
+                yield _time(config, dataset)
 
 
-def _time(config: RunConfig, dataset: Dataset, rate: float) -> Timing:
+def _time(config: RunConfig, dataset: Dataset) -> Timing:
     channels = dataset.shape[0]
     pixels = PixelStatistics(torch.full((channels,), 127.5), torch.full((channels,), 73.6))
 
@@ -133,20 +136,21 @@ def _time(config: RunConfig, dataset: Dataset, rate: float) -> Timing:
     # the math backend spells attention out as products that the counter knows on every device
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         timed.update(image, 0)
-    times = []
+    product = MatrixProduct(config.device)
+    steps, products = [], []
     for _ in range(WARMUP + STEPS):
         timed.inside = 0.0
         timed.update(image, 0)
-        times.append(timed.inside)
-    step = statistics.median(times[WARMUP:])
-    flop = counter.get_total_flops()
+        steps.append(timed.inside)
+        products.append(product.seconds())
+    rate = 2 * product.SIZE**3 / statistics.median(products[WARMUP:])
     return Timing(
         config.estimator,
         config.posterior,
-        1e3 * step,
-        flop / 1e9,
-        1e3 * flop / rate,
-        100 * _loop_overhead(trainer(), dataset),
+        ms=1e3 * statistics.median(steps[WARMUP:]),
+        gflop=counter.get_total_flops() / 1e9,
+        gflop_per_second=rate / 1e9,
+        loop_percent=100 * _loop_overhead(trainer(), dataset),
     )
 
 
@@ -166,6 +170,7 @@ def table(timings: Iterable[Timing]) -> Table:
     for column in made.columns[2:]:
         column.justify = "right"
     for timing in timings:
-        numbers = (timing.ms, timing.gflop, timing.floor_ms, timing.ratio, timing.loop_percent)
+        floor = timing.floor_ms
+        numbers = (timing.ms, timing.gflop, timing.gflop_per_second, floor, timing.ms / floor, timing.loop_percent)
         made.add_row(timing.estimator, timing.posterior, *(f"{number:.2f}" for number in numbers))
     return made

@@ -85,7 +85,7 @@ class Estimator(nn.Module, abc.ABC):
     """A claim about the ELBO gradient; a shared test holds it."""
     has_elbo: ClassVar[bool] = True
     """Whether q(z|x) is a distribution, so that an ELBO exists."""
-    lag: ClassVar[int] = 0
+    lag: int = 0
     """Updates between refreshes of Problem.behaviour; 0: no snapshot is kept."""
 
     head_width: int

@@ -25,9 +25,7 @@ def enumerate_codes(latent: Latent) -> Int[Tensor, "n L"]:
     return torch.tensor(list(itertools.product(range(latent.vocab), repeat=latent.length)))
 
 
-def score_all(
-    problem: Problem, codes: Int[Tensor, "n L"]
-) -> tuple[Float[Tensor, "n b"], Float[Tensor, "n b"]]:
+def score_all(problem: Problem, codes: Int[Tensor, "n L"]) -> tuple[Float[Tensor, "n b"], Float[Tensor, "n b"]]:
     """log q(z|x) and log p(x|z) in nats, of every code for every image."""
     with torch.no_grad():
         one, _ = problem.posterior.rollout(lambda params: params.argmax(-1), 1)

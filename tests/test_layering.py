@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 OURS = {"estimators", "models", "bench"}
 ALLOWED = {"estimators": {"estimators"}, "models": {"models"}, "bench": OURS}
-JOINS_BOTH = {"bench/build.py"}
+JOINS_BOTH = {"bench/build.py", "bench/conformance/toys.py"}
 
 
 def imported(path: Path) -> set[str]:
@@ -41,7 +41,7 @@ def test_estimators_and_models_need_torch_and_jaxtyping_alone():
             assert imported(path) - standard <= {"torch", "jaxtyping", package}, path
 
 
-def test_one_file_joins_models_and_estimators():
+def test_one_file_joins_models_and_estimators_and_the_toys_of_the_tests():
     both = {
         path.relative_to(ROOT).as_posix() for path in sources("bench") if {"models", "estimators"} <= imported(path)
     }

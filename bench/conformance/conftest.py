@@ -1,0 +1,25 @@
+"""Parametrises the suite over estimators and posteriors."""
+
+import pytest
+
+import estimators
+from estimators import CURATED
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--estimator", action="append", help="name:key=value,... to hold to its claims; may be repeated")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if not {"spec", "kind"} <= set(metafunc.fixturenames):
+        return
+    every = sorted({*CURATED, *estimators.available(), "gumbel_softmax:hard=false", "vq:gradient=rotation"})
+    specs = metafunc.config.getoption("--estimator", default=None) or every
+    only_unbiased = metafunc.definition.get_closest_marker("unbiased") is not None
+    cases = []
+    for spec in specs:
+        cls = estimators.available()[estimators.parse(spec).name]
+        if cls.unbiased or not only_unbiased:
+            kinds = ("factorised", "causal") if cls.causal_ok else ("factorised",)
+            cases += [pytest.param(spec, kind, id=f"{spec}-{kind}") for kind in kinds]
+    metafunc.parametrize(("spec", "kind"), cases)
