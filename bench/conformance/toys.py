@@ -53,9 +53,8 @@ def toy(
         embedding = models.CodeEmbedding(WIDTH, vector=vector) if vector else models.CodeEmbedding(WIDTH, vocab=vocab)
         decoder = nn.Sequential(embedding, nn.Linear(WIDTH, 2), nn.Tanh())
         made = Toy(posterior, decoder, torch.randn(1, length, WIDTH), torch.randn(length, 2))
-    head = posterior.head
     with torch.no_grad():
-        head.weight.mul_(scale)
+        posterior.head.get_parameter("weight").mul_(scale)
     return made
 
 
