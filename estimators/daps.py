@@ -10,12 +10,11 @@ from estimators._step_size import RULES, effective_sample_size, log_weights
 
 
 class DAPS(Categorical):
-    """Policy search with a natural-gradient target (Drolet et al., ICLR 2026, arXiv:2509.24716).
+    """Policy search (Drolet et al. 2026, arXiv:2509.24716). Descends KL(q* || q), not the ELBO, k decodes per step.
 
     Steps toward q* proportional to exp((A + eta log q) / (eta + beta)), the maximiser of E[A] + beta H under a KL
-    bound around q, by weighted maximum likelihood over k samples per image. It does not estimate the ELBO gradient.
-    k decodes per step, no gradient through sampling. Any baseline that is constant over k cancels in the
-    self-normalised weights, so none is offered.
+    bound around q, by weighted maximum likelihood over k samples per image, without a gradient through sampling. Any
+    baseline that is constant over k cancels in the self-normalised weights, so none is offered.
 
     `step_size` picks eta (nats): `ess` holds the effective sample size at `ess_target` times k, from `eta` on, with
     Adam at `eta_lr`.

@@ -14,7 +14,7 @@ LARGEST_LEVEL = 8
 
 
 class FSQ(Quantizer):
-    """Finite scalar quantization (Mentzer et al. 2024, arXiv:2309.15505). No codebook, one decode per step.
+    """Finite scalar quantization (Mentzer et al. 2024, arXiv:2309.15505). Biased straight-through, one decode per step.
 
     Each of a few channels is bounded by tanh and rounded to one of `levels[i]` values, straight-through. The levels
     must multiply to the vocabulary; without `levels`, few and even ones that do are chosen.

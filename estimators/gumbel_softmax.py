@@ -9,11 +9,11 @@ from estimators._categorical import Relaxation, one_hot
 
 
 class GumbelSoftmax(Relaxation):
-    """Gumbel-Softmax (Jang et al. 2017, arXiv:1611.01144; Maddison et al. 2017, arXiv:1611.00712).
+    """Gumbel-Softmax (Jang et al. 2017, arXiv:1611.01144; also 1611.00712). Biased, one decode per sample.
 
-    Biased, one decode per sample. The sample is softmax((logits + Gumbel noise) / temperature). With `hard` the
-    decoder sees its argmax and the gradient is that of the soft sample (straight-through); without, the decoder is
-    trained on soft codes that it never meets in evaluation, which is always done on hard ones.
+    The sample is softmax((logits + Gumbel noise) / temperature). With `hard` the decoder sees its argmax and the
+    gradient is that of the soft sample (straight-through); without, the decoder is trained on soft codes that it never
+    meets in evaluation, which is always done on hard ones.
     `temperature` > 0, unitless, decays exponentially to `temperature_end` over training when that is given.
     """
 

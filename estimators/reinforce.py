@@ -11,11 +11,11 @@ from estimators._categorical import Categorical, log_prob
 
 
 class Reinforce(Categorical):
-    """Score function (Williams 1992): (G - b) grad log q(z), with G = log p(x|z) - beta log(q(z|x) / p(z)).
+    """Score function with a choice of baselines (Williams 1992). Unbiased, k decodes per step.
 
-    Unbiased with every baseline, k decodes per step. `baseline`: `loo`, the mean of the image's other samples
-    (Kool et al. 2019; needs k >= 2); `ema`, a moving average; `critic`, a moving average plus a learned function of
-    the image (NVIL, arXiv:1402.0030); `none`.
+    The gradient is (G - b) grad log q(z) with G = log p(x|z) - beta log(q(z|x) / p(z)) in nats. `baseline` b: `loo`,
+    the mean of the image's other samples (Kool et al. 2019; needs k >= 2); `ema`, a moving average; `critic`, a moving
+    average plus a learned function of the image (NVIL, arXiv:1402.0030); `none`.
     """
 
     unbiased = True

@@ -108,6 +108,19 @@ def test_one_sample_has_weight_one():
     assert estimate.terms["max_weight"].item() == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("kind", ["factorised", "causal"])
+def test_one_sample_moves_the_encoder_nowhere_on_average(kind):
+    """There is nothing to compare a single sample with: the mean gradient is that of log q under q, which is zero."""
+    estimator, case = toy_for("daps:k=1", kind)
+    noise = torch.Generator().manual_seed(3)
+    draws = torch.stack(
+        [gradient(lambda: estimator.loss(case.problem(0.0, 64, noise)).loss, case.posterior) for _ in range(100)]
+    )
+    error = draws.std(0) / len(draws) ** 0.5
+    assert (draws.mean(0).abs() <= 4.5 * error + 1e-6).all()
+    assert error.max() > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"), [("k=2", "try ess_target=0.75"), ("k=0", "at least 1"), ("eta=-1", "positive")]
 )

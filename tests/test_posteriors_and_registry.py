@@ -57,3 +57,23 @@ def test_curated_specs_are_canonical():
     assert [str(estimators.parse(spec)) for spec in CURATED] == list(CURATED)
     for spec in CURATED:
         estimators.load(spec, Latent(4, 16, 8))
+
+
+def test_scoring_that_pads_token_0_is_caught(monkeypatch):
+    """Two faults seen in published code: a code 0 that is masked from later positions, and one that is not scored."""
+    from models.posterior import BoundCausal
+
+    def masked(self, code):
+        before = self.network.embedding(code[:, :, :-1]) * (code[:, :, :-1, None] != 0)
+        return self._params(torch.cat([self._begin(code.shape[0]), before.transpose(0, 1)], 2), 0, None)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BoundCausal, "replay", masked)
+        with pytest.raises(AssertionError):
+            test_sampled_log_q_is_scored_log_q("causal")
+
+    case = toy("causal", length=3, vocab=4)
+    codes = all_codes(3, 4)
+    scores = case.problem().posterior.replay(codes).log_softmax(-1).gather(-1, codes[..., None])[..., 0]
+    total = (scores * (codes != 0)).sum(-1).exp().sum()
+    assert abs(total.item() - 1) > 1e-2

@@ -7,6 +7,9 @@ import torch
 
 from bench.conformance.toys import exact_objective, gradient, log_q, toy_for
 
+SCALES = (0.1, 1.0, 4.0)
+"""Of the head's weights: near-uniform, random and peaked encoders."""
+
 
 def test_loss_is_a_finite_scalar_with_detached_terms_and_counted_decodes(spec, kind):
     estimator, case = toy_for(spec, kind)
@@ -110,7 +113,14 @@ def test_state_survives_a_checkpoint(spec, kind):
 
 
 @pytest.mark.unbiased
-@pytest.mark.parametrize(("length", "vocab", "beta", "scale"), [(1, 5, 1.0, 1.0), (3, 2, 5.0, 1.0), (2, 3, 0.0, 3.0)])
+@pytest.mark.parametrize(
+    ("length", "vocab", "beta", "scale"),
+    [
+        (length, vocab, beta, SCALES[(i + j) % 3])
+        for i, (length, vocab) in enumerate([(1, 2), (1, 5), (3, 2), (3, 5)])
+        for j, beta in enumerate([0.0, 1.0, 5.0])
+    ],
+)
 def test_unbiased_means_equal_to_enumeration_within_sampling_error(spec, kind, length, vocab, beta, scale):
     estimator, case = toy_for(spec, kind, length, vocab, scale)
     exact = gradient(lambda: -exact_objective(case, beta, length, vocab), case.posterior)
