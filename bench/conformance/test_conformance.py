@@ -133,4 +133,5 @@ def test_unbiased_means_equal_to_enumeration_within_sampling_error(spec, kind, l
     )
     error = draws.std(0) / len(draws) ** 0.5
     off = (draws.mean(0) - exact).abs()
-    assert (off <= 4.5 * error + 1e-5 * exact.abs().max()).all(), (off / error.clamp(min=1e-9)).max()
+    # float32 rounding is all that is left where there is no variance
+    assert (off <= 4.5 * error + 1e-4 * exact.abs().max()).all(), (off / error.clamp(min=1e-9)).max()
