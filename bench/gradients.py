@@ -167,8 +167,8 @@ def _draw(
     (gradient,) = torch.autograd.grad(estimate.loss, repeated)
     # the loss is a mean over images: undo that for the gradient of each
     uphill = -gradient.flatten(1).unflatten(0, (len(x), draws)) * len(repeated)
-    eta = estimate.terms.get("eta")
-    return Gradients(uphill, estimate.decodes, None if eta is None else eta.item())
+    eta = estimate.terms["eta"].item() if estimator.policy_search else None
+    return Gradients(uphill, estimate.decodes, eta)
 
 
 def exact_gradient(task: Task, x: Tensor, beta: float, eta: float | None) -> Float[Tensor, "images f"]:

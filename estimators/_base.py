@@ -83,6 +83,8 @@ class Estimator(nn.Module, abc.ABC):
     """Quantizers emit vectors and need the factorised posterior."""
     unbiased: ClassVar[bool] = False
     """A claim about the ELBO gradient; a shared test holds it."""
+    policy_search: ClassVar[bool] = False
+    """Whether the encoder follows KL(q* || q), at the temperature terms["eta"] in nats, and not the ELBO's gradient."""
     has_elbo: ClassVar[bool] = True
     """Whether q(z|x) is a distribution, so that an ELBO exists."""
     lag: int = 0

@@ -20,6 +20,8 @@ class DAPS(Categorical):
     Adam at `eta_lr`.
     """
 
+    policy_search = True
+
     def __init__(
         self,
         latent: Latent,
