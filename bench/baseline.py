@@ -40,8 +40,8 @@ def measure(
     for image in dataset.train.batches(torch.arange(len(dataset.train)).split(config.eval_batch)):
         total += likelihood.reference(image).double().sum(0)
     mean = (total / len(dataset.train)).round().to(torch.uint8)
-    n = min(len(dataset.test), config.eval_images or len(dataset.test))
-    pairs = ImageMetrics(image_metrics, device, reference_key=f"{dataset.fingerprint}-{config.likelihood}")
+    n = config.measured_images(len(dataset.test))
+    pairs = ImageMetrics(image_metrics, device, reference_key=config.reference_key)
     for image in dataset.test.batches(torch.arange(n).split(config.eval_batch)):
         pairs.update(likelihood.reference(image), mean.expand_as(image))
     where = {"step": 0, "images": 0, "decodes": 0, "seconds": 0.0, "split": "test"}

@@ -73,6 +73,15 @@ class RunConfig(BaseModel):
     metrics: tuple[str, ...]
     """Image metrics asked for; those that could not be had are listed, with the reason, in config.json."""
 
+    def measured_images(self, available: int) -> int:
+        """How many of the test images are measured."""
+        return min(available, self.eval_images or available)
+
+    @property
+    def reference_key(self) -> str:
+        """Names the images that reconstructions are measured against, for caches of their features."""
+        return f"{self.fingerprint}-{self.likelihood}"
+
     @property
     def digest(self) -> str:
         """16 hexadecimal digits that name the run and its folder."""
@@ -96,7 +105,6 @@ def preset_file(family: str) -> dict[str, dict]:
         inherited = parent.get(section, {})
         rules = [*inherited.get("rules", []), *own.get("rules", [])]
         merged[section] = {**inherited, **own, "rules": rules}
-    merged["summary"] = content["summary"]
     return merged
 
 

@@ -118,12 +118,12 @@ class Log:
             self.dataset.test,
             readout=readout,
             image_metrics=tuple(m for m in self.image_metrics if last or m not in COSTLY),
-            n=min(len(self.dataset.test), config.eval_images or len(self.dataset.test)),
+            n=config.measured_images(len(self.dataset.test)),
             batch=config.eval_batch,
             beta_end=config.beta_end,
             seed=config.seed,
             device=torch.device(config.device),
-            reference_key=f"{self.dataset.fingerprint}-{config.likelihood}",
+            reference_key=config.reference_key,
             per_position=last,
         )
         self.write("test", readout, found)

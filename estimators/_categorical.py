@@ -61,6 +61,12 @@ class Categorical(Estimator):
     def mode(self, params: Float[Tensor, "*n l v"]) -> Int[Tensor, "*n l"]:
         return params.argmax(-1)
 
+    def draw_and_score(self, problem: Problem, k: int) -> tuple[Float[Tensor, "k b"], Float[Tensor, "k b"]]:
+        """log p(x|z) and log q(z|x) in nats of k codes per image, drawn without a gradient through sampling."""
+        with torch.no_grad():
+            code, _ = problem.posterior.rollout(lambda params: self.hard(params, problem.noise), k)
+        return problem.log_lik(code), log_prob(problem.posterior.replay(code), code)
+
     def index(self, code: Tensor) -> Int[Tensor, "*n l"]:
         return code.argmax(-1) if code.is_floating_point() else code
 

@@ -2,10 +2,8 @@
 
 from typing import Literal
 
-import torch
-
 from estimators._base import Estimate, Latent, Problem, require
-from estimators._categorical import Categorical, log_prob
+from estimators._categorical import Categorical
 from estimators._step_size import RULES, effective_sample_size, log_weights
 
 
@@ -38,10 +36,7 @@ class DAPS(Categorical):
         self.step_size = RULES[step_size](k, ess_target, eta, eta_lr)
 
     def loss(self, problem: Problem) -> Estimate:
-        with torch.no_grad():
-            code, _ = problem.posterior.rollout(lambda params: self.hard(params, problem.noise), self.k)
-        log_lik = problem.log_lik(code)
-        log_q = log_prob(problem.posterior.replay(code), code)
+        log_lik, log_q = self.draw_and_score(problem, self.k)
         # centred for precision only: likelihoods are thousands of nats and their differences a few
         advantage = (log_lik - log_lik.mean(0)).detach()
         eta, fit = self.step_size(advantage, log_q.detach(), problem.beta)

@@ -3,11 +3,9 @@
 import math
 from typing import Literal
 
-import torch
-
 from estimators._base import Estimate, Latent, Problem, require
 from estimators._baselines import Critic, LeaveOneOut, MovingAverage, NoBaseline
-from estimators._categorical import Categorical, log_prob
+from estimators._categorical import Categorical
 
 
 class Reinforce(Categorical):
@@ -36,10 +34,7 @@ class Reinforce(Categorical):
             self.baseline = {"loo": LeaveOneOut, "none": NoBaseline, "ema": MovingAverage}[baseline]()
 
     def loss(self, problem: Problem) -> Estimate:
-        with torch.no_grad():
-            code, _ = problem.posterior.rollout(lambda params: self.hard(params, problem.noise), self.k)
-        log_lik = problem.log_lik(code)
-        log_q = log_prob(problem.posterior.replay(code), code)
+        log_lik, log_q = self.draw_and_score(problem, self.k)
         log_prior = -self.latent.length * math.log(self.latent.vocab)
         returns = log_lik.detach() + problem.beta * (log_prior - log_q.detach())
         baseline, fit = self.baseline(returns, problem)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from estimators._base import Estimate, Latent, Problem, require
-from estimators._categorical import Categorical, log_prob
+from estimators._categorical import Categorical
 
 
 def leave_one_out_signal(log_w: Float[Tensor, "k b"]) -> Float[Tensor, "k b"]:
@@ -37,10 +37,7 @@ class VIMCO(Categorical):
         self.k = k
 
     def loss(self, problem: Problem) -> Estimate:
-        with torch.no_grad():
-            code, _ = problem.posterior.rollout(lambda params: self.hard(params, problem.noise), self.k)
-        log_lik = problem.log_lik(code)
-        log_q = log_prob(problem.posterior.replay(code), code)
+        log_lik, log_q = self.draw_and_score(problem, self.k)
         log_prior = -self.latent.length * math.log(self.latent.vocab)
         log_w = log_lik.detach() + problem.beta * (log_prior - log_q.detach())
         weights = log_w.softmax(0)
