@@ -177,7 +177,7 @@ def exact_gradient(task: Task, x: Tensor, beta: float, eta: float | None) -> Flo
     latent = task.estimator.latent
     log_q, log_lik = score_all(problem(task, x, features, beta, torch.Generator()), enumerate_codes(latent))
     if eta is None:
-        gain = objective(log_q, log_lik, -latent.length * math.log(latent.vocab), beta)
+        gain = objective(log_q, log_lik, latent.log_prior, beta)
     else:
         gain = -distance_to_optimal(log_q, log_lik, eta, beta)
     return torch.autograd.grad(gain.sum(), features)[0].flatten(1)

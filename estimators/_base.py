@@ -4,6 +4,7 @@ Axes: k samples, b batch, l latent positions (L all of them), v vocabulary, p he
 """
 
 import abc
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
@@ -28,6 +29,11 @@ class Latent:
     length: int
     vocab: int
     width: int
+
+    @property
+    def log_prior(self) -> float:
+        """log p(z) in nats, the same for every code: the prior is uniform."""
+        return -self.length * math.log(self.vocab)
 
 
 @runtime_checkable

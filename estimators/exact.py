@@ -72,7 +72,6 @@ class Exact(Categorical):
 
     def loss(self, problem: Problem) -> Estimate:
         log_q, log_lik = score_all(problem, self.codes)
-        log_prior = -self.latent.length * math.log(self.latent.vocab)
-        gain = objective(log_q, log_lik, log_prior, problem.beta)
+        gain = objective(log_q, log_lik, self.latent.log_prior, problem.beta)
         expected = (log_q.exp() * log_lik).detach().sum(0)
         return Estimate(-gain.mean(), {"log_lik": expected.mean()}, decodes=len(self.codes))

@@ -1,7 +1,5 @@
 """Proximal policy optimisation: the score function, held near the policy that its codes came from."""
 
-import math
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -50,8 +48,7 @@ class PPO(Categorical):
             old_log_q = log_prob_per_position(problem.behaviour.replay(code), code)
         log_lik = problem.log_lik(code)
         log_q = log_prob_per_position(problem.posterior.replay(code), code)
-        log_prior = -self.latent.length * math.log(self.latent.vocab)
-        returns = log_lik.detach() + problem.beta * (log_prior - log_q.detach().sum(-1))
+        returns = log_lik.detach() + problem.beta * (self.latent.log_prior - log_q.detach().sum(-1))
         baseline, fit = self.critic(returns, problem)
         advantage = returns - baseline
         log_ratio = log_q - old_log_q

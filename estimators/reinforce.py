@@ -1,6 +1,5 @@
 """REINFORCE: the score-function estimator, with a choice of baselines."""
 
-import math
 from typing import Literal
 
 from estimators._base import Estimate, Latent, Problem, require
@@ -35,8 +34,7 @@ class Reinforce(Categorical):
 
     def loss(self, problem: Problem) -> Estimate:
         log_lik, log_q = self.draw_and_score(problem, self.k)
-        log_prior = -self.latent.length * math.log(self.latent.vocab)
-        returns = log_lik.detach() + problem.beta * (log_prior - log_q.detach())
+        returns = log_lik.detach() + problem.beta * (self.latent.log_prior - log_q.detach())
         baseline, fit = self.baseline(returns, problem)
         advantage = returns - baseline
         loss = -(advantage * log_q).mean() - log_lik.mean() + fit

@@ -38,8 +38,7 @@ class VIMCO(Categorical):
 
     def loss(self, problem: Problem) -> Estimate:
         log_lik, log_q = self.draw_and_score(problem, self.k)
-        log_prior = -self.latent.length * math.log(self.latent.vocab)
-        log_w = log_lik.detach() + problem.beta * (log_prior - log_q.detach())
+        log_w = log_lik.detach() + problem.beta * (self.latent.log_prior - log_q.detach())
         weights = log_w.softmax(0)
         # q is in the weights as well as in the sampling: its direct gradient is -beta times each normalised weight
         signal = leave_one_out_signal(log_w) - problem.beta * weights
