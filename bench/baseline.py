@@ -9,7 +9,7 @@ from bench.build import PixelStatistics, make_likelihood
 from bench.config import RunConfig
 from bench.data import Dataset
 from bench.image_metrics import ImageMetrics
-from bench.records import RunFolder
+from bench.run_folder import RunFolder
 
 NAME = "baseline:mean"
 

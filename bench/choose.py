@@ -1,11 +1,16 @@
 """What the command line leaves open: device, metrics, downloads."""
 
+import os
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import estimators
 from bench import data, weights
 from bench.metrics import IMAGE_METRICS, METRICS
+
+if TYPE_CHECKING:
+    from bench.data import Dataset
+    from bench.executors import Executor
 
 T = TypeVar("T", int, float)
 
@@ -22,6 +27,30 @@ def device(name: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return name
+
+
+def warm_up() -> None:
+    """Begin what takes a while and will be needed for sure."""
+    from bench.executors import local
+
+    local.warm_up()
+
+
+def executor(dataset: "Dataset", device: str, workers: int | None, runs_per_gpu: int) -> "Executor":
+    """Where the runs are done."""
+    from bench.executors.local import Local
+
+    gpus = visible_gpus() * runs_per_gpu if device == "cuda" else []
+    count = workers or len(gpus) or 1
+    return Local(dataset, count, [gpus[i % len(gpus)] for i in range(count)] if gpus else [])
+
+
+def visible_gpus() -> list[str]:
+    """As CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(i) for i in range(torch.cuda.device_count())]
 
 
 def metric_names(text: str | None) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The command line: parses, calls, prints. Heavy imports wait until a command needs them."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,9 @@ import typer
 
 if TYPE_CHECKING:
     from bench.config import Posterior
-    from bench.sweep import Progress
+    from bench.executors import Executor
+    from bench.perform import Job
+    from bench.sweep import Sweep
 
 app = typer.Typer(
     help="Compare gradient estimators for discrete latent variables on equal terms.",
@@ -29,13 +32,11 @@ PosteriorChoice = Literal["factorised", "causal", "both"]
 
 def main() -> None:
     """Entry point of `bench`. Mistakes of the user are one line on stderr and exit code 2."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except ValueError as error:
         sys.exit(_complain(str(error)))
-    except KeyboardInterrupt:
-        typer.echo("\nstopped; the same command goes on from the runs that are finished", err=True)
-        sys.exit(130)
 
 
 def _complain(message: str) -> int:
@@ -59,8 +60,18 @@ def run(
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to train")] = "auto",
     out: Annotated[Path | None, typer.Option(help="folder [default: results/DATASET-PRESET]")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="run again what is finished")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="runs at a time [default: 1, or --runs-per-gpu on every GPU]")
+    ] = None,
+    runs_per_gpu: Annotated[int, typer.Option(min=1, help="runs that share one GPU")] = 1,
+    retries: Annotated[int, typer.Option(min=0, help="times that a failed run is tried again")] = 1,
+    checkpoint_every: Annotated[
+        int | None, typer.Option(min=1, help="steps between checkpoints [default: at every evaluation]")
+    ] = None,
 ) -> None:
     """Train and measure estimators; leaves a table and figures. The same command again continues."""
+    import itertools
+
     import estimators
     from bench import choose, data, records, sweep
     from bench.config import Preset, parse_settings
@@ -75,28 +86,48 @@ def run(
     chosen_device = choose.device(device)
     names = choose.metric_names(metrics)
     absent = choose.absent_metrics(names, chosen_device, asked=metrics is not None)
+    choose.warm_up()
     loaded = data.load(dataset, image_size=image_size, progress=True)
     planned = sweep.plan(
-        estimators=texts,
-        posteriors=posteriors,
-        seeds=range(seeds or chosen_preset.seeds),
+        [sweep.Variant(text, kind, overrides) for kind, text in itertools.product(posteriors, texts)],
+        range(seeds or chosen_preset.seeds),
         preset=chosen_preset,
         device=chosen_device,
         dataset=loaded,
         metrics=names,
         absent=absent,
-        overrides=overrides,
     )
     folder = out or Path("results") / f"{loaded.name.replace(':', '-')}-{preset}"
     records.open_sweep(folder)
     for metric, reason in absent.items():
         typer.echo(f"without {metric}: {reason}", err=True)
-    with _progress(len(planned.runs)) as progress:
-        sweep.execute(planned, folder, fresh=fresh, progress=progress)
+    executor = choose.executor(loaded, chosen_device, workers, runs_per_gpu)
+    _carry_out(planned, folder, executor, fresh, retries, checkpoint_every)
     failed = _report(folder)
     if failed:
         typer.echo(f"bench: {failed} runs failed; see {folder}/runs/*/traceback.txt", err=True)
         raise typer.Exit(1)
+
+
+def _carry_out(
+    planned: "Sweep", folder: Path, executor: "Executor", fresh: bool, retries: int, checkpoint_every: int | None
+) -> None:
+    """Do all runs and write the table. Exits in words if that cannot be done now."""
+    from bench import records, sweep
+
+    jobs = sweep.jobs(planned, folder, checkpoint_every)
+    sweep.queue(jobs, fresh=fresh)
+    try:
+        with _shown(folder):
+            sweep.execute(jobs, executor, retries=retries, ended=_say_ended)
+        records.write_table(records.load(folder), folder)
+    except sweep.Stuck as error:
+        typer.echo(f"bench: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        done = sum(job.folder.finished for job in jobs)
+        typer.echo(f"bench: stopped with {done} of {len(jobs)} runs done; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
 
 
 def _report(folder: Path) -> int:
@@ -114,29 +145,43 @@ def _report(folder: Path) -> int:
     return sum(state.get("state") == "failed" for state in states)
 
 
+def _say_ended(job: "Job") -> None:
+    """A line per run, where there is no terminal to show a table on."""
+    if not sys.stderr.isatty():
+        status = job.folder.status
+        reason = f": {status['reason']}" if "reason" in status else ""
+        typer.echo(f"{status['state']:8} {job}{reason}", err=True)
+
+
 @contextmanager
-def _progress(total: int) -> "Iterator[Progress]":
-    """Bars for the run and the sweep on a terminal; nothing elsewhere."""
+def _shown(folder: Path) -> Iterator[None]:
+    """The live status of the sweep on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield
+        return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
 
-    from bench.sweep import Progress
+    from bench import status
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
-        sweep_bar = bars.add_task("sweep", total=total)
-        run_bar = bars.add_task("", total=None)
-        yield Progress(
-            start_run=lambda config: bars.reset(
-                run_bar,
-                total=config.steps,
-                description=f"{config.estimator} {config.posterior} seed {config.seed}",
-            ),
-            step=lambda step: bars.update(run_bar, completed=step),
-            end_run=lambda: bars.advance(sweep_bar),
-        )
+    with status.shown(folder, Console(stderr=True)):
+        yield
+
+
+@app.command("status")
+def status_(
+    folder: Annotated[Path, typer.Argument(help="results/NAME")],
+    watch: Annotated[bool, typer.Option("--watch", help="until all is done, or Ctrl-C")] = False,
+) -> None:
+    """Say what is queued, running, done, failed and skipped, and how long it will take."""
+    from rich.console import Console
+
+    from bench import records, status
+
+    records.check(folder)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if watch:
+        status.watch(folder, console)
+    console.print(status.view(folder))
 
 
 @app.command()

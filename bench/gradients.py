@@ -19,7 +19,7 @@ from bench.build import PixelStatistics, Task, build
 from bench.config import Posterior, Preset, RunConfig, resolve
 from bench.data import Dataset, pixel_statistics
 from bench.metrics import noise_generator
-from bench.train import Trainer, batch_order
+from bench.trainer import Trainer, batch_order
 from estimators import Estimator, Problem
 from estimators.exact import distance_to_optimal, enumerate_codes, objective, score_all
 

@@ -10,12 +10,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from bench import data
+from bench.atomic import read_json
 from bench.build import PixelStatistics, Task, build
 from bench.config import RunConfig
 from bench.data import Dataset
 from bench.gradients import Gradients, draw, settle, variants
 from bench.metrics import noise_generator
-from bench.records import read_json
 from estimators import Latent, load
 
 IMAGES = 4

@@ -1,6 +1,8 @@
 """Where numbers come from: versions, git commit, hardware."""
 
 import functools
+import hashlib
+import inspect
 import os
 import platform
 import re
@@ -69,6 +71,22 @@ def hardware() -> dict[str, object]:
 
 
 @functools.cache
-def provenance() -> dict[str, object]:
-    """What config.json records of the machine and the code, once per process."""
-    return {"versions": package_versions(), "git": git_commit(), "hardware": hardware(), "command": sys.argv}
+def code_fingerprint(estimator: str) -> str:
+    """Of the source that decides what a training step of this estimator does, a plug-in's file included: a run goes
+    on from a checkpoint only with the code that wrote it."""
+    import estimators
+
+    root = Path(__file__).parent
+    files = [root / "build.py", root / "trainer.py"]
+    for package in ("estimators", "models"):
+        files += sorted((root.parent / package).rglob("*.py"))
+    plugin = inspect.getsourcefile(estimators.available()[estimator.partition(":")[0]])
+    digest = hashlib.sha256()
+    for path in [*files, *([Path(plugin)] if plugin else [])]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def of_code() -> dict[str, object]:
+    """Versions, commit and command line, as config.json records them."""
+    return {"versions": package_versions(), "git": git_commit(), "command": sys.argv}

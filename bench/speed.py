@@ -20,8 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.build import PixelStatistics, build, skip_reason
 from bench.config import Posterior, Preset, RunConfig, resolve
 from bench.data import Dataset, resident
-from bench.records import RunFolder
-from bench.train import Trainer, train
+from bench.run_folder import RunFolder
+from bench.train import train
+from bench.trainer import Trainer
 
 WARMUP, STEPS = 3, 10
 LOOP_STEPS = 20

@@ -1,27 +1,36 @@
-"""A grid of runs: planned and checked whole before the first one starts, then run one after another."""
+"""A grid of runs: planned and checked whole before the first one starts, then handed to an executor."""
 
-import contextlib
-import itertools
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import torch
-
-from bench import baseline, records
 from bench.build import PixelStatistics, build, skip_reason
 from bench.config import Posterior, Preset, RunConfig, resolve
 from bench.data import Dataset, pixel_statistics
+from bench.executors import Executor, Handle
 from bench.image_metrics import provenance as metric_provenance
-from bench.provenance import provenance
-from bench.records import RunFolder
-from bench.train import Diverged, Trainer, train
+from bench.perform import Job, is_disk_full
+from bench.provenance import of_code
 
-FINISHED = ("done", "diverged", "skipped")
-"""States that the same command does not run again."""
+ELSEWHERE_SECONDS = 1.0
+"""Between two looks at a run that another command is working on."""
+
+
+class Stuck(Exception):
+    """The sweep cannot go on now, and will with the same command once the reason is gone."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One kind of run, to be done for every seed."""
+
+    estimator: str
+    posterior: Posterior
+    overrides: Mapping[str, object]
+    """Settings that replace the preset's."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +49,14 @@ class Sweep:
 
 
 def plan(
-    *,
-    estimators: Sequence[str],
-    posteriors: Sequence[Posterior],
+    variants: Iterable[Variant],
     seeds: Sequence[int],
+    *,
     preset: Preset,
     device: Literal["cpu", "cuda"],
     dataset: Dataset,
     metrics: tuple[str, ...],
     absent: Mapping[str, str],
-    overrides: Mapping[str, object],
 ) -> Sweep:
     """Resolve every run, and build one of each kind to see that its parts fit.
 
@@ -57,93 +64,107 @@ def plan(
     """
     pixels = PixelStatistics(*pixel_statistics(dataset.train))
     runs: dict[str, RunConfig] = {}
-    for posterior, estimator in itertools.product(posteriors, estimators):
-        kind = [
-            resolve(
-                estimator=estimator,
-                posterior=posterior,
-                preset=preset,
-                seed=seed,
-                device=device,
-                dataset=dataset.name,
-                fingerprint=dataset.fingerprint,
-                shape=dataset.shape,
-                metrics=metrics,
-                overrides=overrides,
-            )
-            for seed in seeds
-        ]
-        if skip_reason(kind[0]) is None:
-            build(kind[0], dataset.shape, pixels)
-        runs |= {config.digest: config for config in kind}
+    for variant in variants:
+        first = resolve(
+            estimator=variant.estimator,
+            posterior=variant.posterior,
+            preset=preset,
+            seed=seeds[0],
+            device=device,
+            dataset=dataset.name,
+            fingerprint=dataset.fingerprint,
+            shape=dataset.shape,
+            metrics=metrics,
+            overrides=variant.overrides,
+        )
+        if skip_reason(first) is None:
+            build(first, dataset.shape, pixels)
+        for seed in seeds:
+            config = first.model_copy(update={"seed": seed})
+            runs[config.digest] = config
     # seed by seed, so that an interrupted sweep has compared every estimator on the seeds it got to
     return Sweep(sorted(runs.values(), key=lambda config: config.seed), dataset, pixels, absent)
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where a sweep reports to."""
+def jobs(sweep: Sweep, out: Path, checkpoint_every: int | None) -> list[Job]:
+    """The plan as work to be done: the mean image's score first, then every run."""
+    provenance = {**of_code(), "metrics": metric_provenance(sweep.image_metrics), "absent": dict(sweep.absent)}
+    made = [
+        Job(out.absolute(), config, sweep.pixels, sweep.image_metrics, provenance, checkpoint_every)
+        for config in sweep.runs
+    ]
+    return [replace(made[0], is_baseline=True), *made]
 
-    start_run: Callable[[RunConfig], None]
-    step: Callable[[int], None]
-    end_run: Callable[[], None]
 
+def queue(jobs: Iterable[Job], *, fresh: bool) -> None:
+    """Make the folders of all runs, so that everyone sees what is to be done; `fresh` forgets what was done.
 
-def execute(sweep: Sweep, out: Path, *, fresh: bool, progress: Progress) -> None:
-    """Run what is not finished yet. A run that diverges or raises is recorded and does not stop the others.
-
-    `out` has been opened with `records.open_sweep`.
+    Raises ValueError if a run that is to be forgotten is under way.
     """
-    device = torch.device(sweep.runs[0].device)
-    dataset = sweep.dataset.to(device)
-    shared = {
-        "dataset": dataset.provenance,
-        "metrics": metric_provenance(sweep.image_metrics),
-        "absent": sweep.absent,
-    }
-    recorded = {**provenance(), **shared}
-    _baseline(sweep, dataset, out, fresh, recorded)
-    for config in sweep.runs:
-        folder = RunFolder(out, config.digest)
-        progress.start_run(config)
-        if fresh or folder.status.get("state") not in FINISHED:
-            folder.start(_identity(config), config.model_dump(mode="json"), recorded)
-            reason = skip_reason(config)
-            if reason:
-                folder.finish("skipped", reason=reason)
-            else:
-                with _recorded(folder):
-                    task = build(config, dataset.shape, sweep.pixels).to(device)
-                    train(Trainer(config, task), dataset, folder, sweep.image_metrics, progress.step)
-        progress.end_run()
-    records.write_table(records.load(out), out)
+    for job in jobs:
+        job.folder.queue(job.identity)
+        if fresh:
+            with job.folder.lock() as ours:
+                if not ours:
+                    raise ValueError(f"{job} is under way in another process; try another --out, or wait for it")
+                job.folder.clear()
 
 
-def _identity(config: RunConfig) -> dict[str, object]:
-    columns = (column for column in records.RUN_COLUMNS if column != "run")
-    return {"run": config.digest, **{column: getattr(config, column) for column in columns}}
+def execute(
+    jobs: Sequence[Job], executor: Executor, *, retries: int, ended: Callable[[Job], None] = lambda job: None
+) -> None:
+    """Do what is not finished yet and return when all is, or has failed once more often than `retries`.
 
+    Runs that another command is working on are waited for, and taken over if it dies. Raises Stuck if the disk is
+    full. On KeyboardInterrupt the workers keep their state before it is raised.
+    """
+    tries: Counter[str] = Counter()
+    active: dict[str, tuple[Job, Handle]] = {}
+    elsewhere = [job for job in jobs if not job.folder.finished]
+    looked = -ELSEWHERE_SECONDS
 
-def _baseline(sweep: Sweep, dataset: Dataset, out: Path, fresh: bool, recorded: Mapping[str, object]) -> None:
-    config = sweep.runs[0]
-    identity = baseline.identity(config)
-    folder = RunFolder(out, str(identity["run"]))
-    if fresh or folder.status.get("state") not in FINISHED:
-        folder.start(identity, {}, recorded)
-        with _recorded(folder):
-            baseline.measure(config, dataset, sweep.pixels, folder, sweep.image_metrics)
+    def submit(chosen: list[Job]) -> None:
+        active.update({job.run: (job, handle) for job, handle in zip(chosen, executor.submit(chosen), strict=True)})
 
-
-@contextlib.contextmanager
-def _recorded(folder: RunFolder) -> Iterator[None]:
-    """Write down how the run ended, whatever happens, short of being stopped by the user."""
-    started = time.time()
     try:
-        yield
-    except Diverged as error:
-        folder.finish("diverged", step=error.step, reason=str(error))
-    except Exception as error:
-        (folder.path / "traceback.txt").write_text(traceback.format_exc())
-        folder.finish("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
-    else:
-        folder.finish("done", took=round(time.time() - started, 1))
+        while active or elsewhere:
+            if elsewhere and time.monotonic() - looked >= ELSEWHERE_SECONDS:
+                looked = time.monotonic()
+                waiting, elsewhere = elsewhere, []
+                ours = []
+                for job in waiting:
+                    if job.folder.taken():
+                        elsewhere.append(job)
+                    elif job.folder.finished:
+                        ended(job)
+                    else:
+                        ours.append(job)
+                submit(ours)
+            for job, handle in [pair for pair in active.values() if pair[1].done()]:
+                del active[job.run]
+                problem = handle.exception()
+                if is_disk_full(problem):
+                    raise Stuck(f"the disk of {job.out} is full; free some space, and the same command goes on")
+                state = _settle(job, problem)
+                if state == "failed" and tries[job.run] < retries:
+                    tries[job.run] += 1
+                    job.folder.say(f"trying again, {tries[job.run]} of {retries}")
+                    submit([job])
+                elif state in ("queued", "running"):
+                    elsewhere.append(job)
+                else:
+                    ended(job)
+            time.sleep(executor.poll_seconds)
+    finally:
+        executor.stop()
+
+
+def _settle(job: Job, problem: BaseException | None) -> str:
+    """The state of a run whose worker has ended, which is recorded here if the worker could not."""
+    folder = job.folder
+    if problem is not None:
+        with folder.lock() as ours:
+            if ours and not folder.finished:
+                folder.say(f"the worker died: {problem}")
+                folder.finish("failed", reason=str(problem) or type(problem).__name__)
+    return folder.status.get("state", "queued")

@@ -14,30 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
-import estimators
 from bench import cli, records
 
 TINY = ["--preset", "quick", "--steps", "6", "--set", "eval_every=3", "--set", "log_every=2", "--set", "batch_size=16"]
 TIMES = ["seconds", "run"]
 TIMED_METRICS = ["ms_per_step", "images_per_second", "peak_memory"]
-
-
-@pytest.fixture
-def bench(monkeypatch, capsys, tmp_path):
-    """Run `bench ARGUMENTS` in an empty folder; returns exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["bench", *arguments])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 def digits(*arguments: str) -> list[str]:
@@ -141,23 +122,6 @@ def test_a_run_that_diverges_is_recorded_with_its_step_and_the_sweep_goes_on(ben
     frame = records.load("results/digits-quick")
     assert (frame[frame.metric == "diverged"].value == [state["step"] for state in diverged]).all()
     assert "1 diverged at step" in out
-
-
-def test_a_run_that_raises_is_recorded_and_the_others_go_on(bench, monkeypatch):
-    def explode(self, problem):
-        raise RuntimeError("no luck")
-
-    monkeypatch.setattr(estimators.available()["fsq"], "loss", explode)
-    code, _, err = bench(*digits("--estimator", "fsq,straight_through", "--seeds", "1"))
-    assert code == 1
-    assert "1 runs failed" in err
-    states = {state["estimator"]: state for state in records.states(Path("results/digits-quick"))}
-    assert states["fsq"]["state"] == "failed"
-    assert states["fsq"]["reason"] == "RuntimeError: no luck"
-    assert states["straight_through"]["state"] == "done"
-    run = Path("results/digits-quick/runs") / states["fsq"]["run"]
-    assert "explode" in (run / "traceback.txt").read_text()
-    monkeypatch.undo()
 
 
 @pytest.mark.slow

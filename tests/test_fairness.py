@@ -9,7 +9,7 @@ from bench.build import PixelStatistics, build, skip_reason
 from bench.config import families
 from bench.data import load
 from bench.metrics import noise_generator
-from bench.train import Trainer, batch_order
+from bench.trainer import Trainer, batch_order
 
 SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28)}
 

@@ -79,6 +79,7 @@ def _refuse(error: OSError) -> None:
 
 class _Zip:
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._zip = zipfile.ZipFile(path)
         # One handle and a lock: a handle per thread would parse and hold the whole index once per thread.
         self._lock = threading.Lock()
@@ -88,6 +89,10 @@ class _Zip:
         # Some tools write backslashes, some begin every name with "./".
         named = {entry.filename.replace("\\", "/").removeprefix("./"): entry for entry in entries}
         self._entries = {name: entry for name, entry in sorted(named.items()) if _visible(name)}
+
+    def __reduce__(self) -> tuple[type, tuple[Path]]:
+        """Open files do not travel to another process; their path does."""
+        return _Zip, (self._path.absolute(),)
 
     def folders(self, under: str) -> list[str]:
         inside = (name.removeprefix(under) for name in self._entries if name.startswith(under))

@@ -1,0 +1,116 @@
+"""Processes on this machine, one per run, with its cores and GPUs divided among those that run at a time."""
+
+import errno
+import multiprocessing
+import multiprocessing.connection
+import os
+import queue
+import signal
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing import forkserver
+
+import torch
+import torch.multiprocessing  # registers how tensors travel: in shared memory, so that all workers share one dataset
+
+from bench.data import Dataset
+from bench.executors import WorkerDied
+from bench.perform import Job, is_disk_full, perform
+
+DISK_FULL = os.EX_IOERR
+"""Exit code of a worker that could not write."""
+
+# forked from a server that has the heavy imports and nothing else: a worker starts in milliseconds, and no lock or
+# thread of this process is copied
+_CONTEXT = multiprocessing.get_context("forkserver")
+_PRELOADED = ("bench.executors.local", "torch._dynamo", "torchmetrics.functional.image", "torchvision.io")
+"""What a run imports sooner or later, and would otherwise import anew every time."""
+
+
+def warm_up() -> None:
+    """Let the imports begin, while the caller has other things to do."""
+    _CONTEXT.set_forkserver_preload(list(_PRELOADED))
+    forkserver.ensure_running()
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Local:
+    """A pool of threads, each of which starts the process of one run and waits for it."""
+
+    poll_seconds = 0.05
+
+    def __init__(self, dataset: Dataset, workers: int, gpus: Sequence[str] = ()) -> None:
+        """`gpus`: one entry of CUDA_VISIBLE_DEVICES per worker, if the runs are for GPUs."""
+        warm_up()
+        self._dataset = dataset
+        self._threads = min(torch.get_num_threads(), max(1, cores() // workers))
+        self._gpus: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        for gpu in gpus or [None] * workers:
+            self._gpus.put(gpu)
+        self._pool = ThreadPoolExecutor(workers)
+        self._stop = _CONTEXT.Event()
+        # starting a process looks after the dead ones too, and only one thread may collect an exit code
+        self._collecting = threading.Lock()
+
+    def submit(self, jobs: Sequence[Job]) -> list[Future[None]]:
+        return [self._pool.submit(self._run, job) for job in jobs]
+
+    def _run(self, job: Job) -> None:
+        gpu = self._gpus.get()
+        arguments = (job, self._dataset, self._threads, gpu, self._stop)
+        try:
+            process = _CONTEXT.Process(target=_work, args=arguments, name=str(job))
+            with self._collecting:
+                process.start()
+            multiprocessing.connection.wait([process.sentinel])
+            with self._collecting:
+                process.join()
+                code = process.exitcode
+        finally:
+            self._gpus.put(gpu)
+        if code == DISK_FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if code:
+            raise WorkerDied(_words(code))
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _words(code: int) -> str:
+    if code != -signal.SIGKILL:
+        return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    return "killed (SIGKILL), by someone or because memory ran out"
+
+
+def _work(job: Job, dataset: Dataset, threads: int, gpu: str | None, stop: threading.Event) -> None:
+    """The process of one run."""
+    # Ctrl-C reaches every process of the terminal; the first one decides what becomes of the others
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: stop_here.set())
+    stop_here = threading.Event()
+    threading.Thread(target=_follow, args=(stop_here,), daemon=True).start()
+    torch.set_num_threads(threads)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    try:
+        perform(job, dataset, lambda: stop.is_set() or stop_here.is_set())
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        # at once: leaving in order would try to write what is still in buffers
+        os._exit(DISK_FULL)
+
+
+def _follow(stop: threading.Event) -> None:
+    """Stop when the process that wanted the run is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    stop.set()
