@@ -11,6 +11,7 @@ import estimators
 import models
 from bench.config import RunConfig
 from estimators import Estimator, Latent, Problem
+from estimators._base import Patches
 from models import Autoencoder, CodeEmbedding, ConvDecoder, Encoder, Likelihood, MLPDecoder
 
 
@@ -51,7 +52,13 @@ class Task(nn.Module):
             progress=progress,
             noise=noise,
             features=features,
+            patches=self._patches(x),
         )
+
+    def _patches(self, x: Float[Tensor, "b c h w"]) -> Patches | None:
+        if not isinstance(self.model.decoder, ConvDecoder):
+            return None
+        return Patches(self.model.encoder.grid, lambda code: self.model.log_lik_of_patches(code, x))
 
     def param_groups(self, lr: float, weight_decay: float) -> list[dict]:
         """Optimiser groups: the shared model first, then what the estimator owns."""
@@ -82,6 +89,8 @@ def make_estimator(config: RunConfig, latent: Latent) -> Estimator:
 def skip_reason(config: RunConfig) -> str | None:
     """Why this combination is impossible, if it is."""
     cls = estimators.available()[config.estimator.partition(":")[0]]
+    if cls.local and config.decoder == "mlp":
+        return f"{config.estimator} needs a decoder that draws each code near its position; try --set decoder=conv"
     if config.posterior != "causal" or cls.causal_ok:
         return None
     why = "needs independent positions" if cls.has_elbo else "emits vectors, not a distribution to sample from"

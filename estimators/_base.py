@@ -52,6 +52,16 @@ class Posterior(Protocol):
 
 
 @dataclass(frozen=True)
+class Patches:
+    """Which pixels lie near which latent position: position l of the code stands for the l-th patch of the image."""
+
+    grid: tuple[int, int]
+    """Rows and columns, in reading order: L = rows * columns."""
+    log_lik: Callable[[Tensor], Float[Tensor, "k b L"]]
+    """log p(x|z) in nats of each patch's pixels. Decodes like Problem.log_lik, which is its sum over patches."""
+
+
+@dataclass(frozen=True)
 class Problem:
     """Maximise E_q[log p(x|z)] - beta * KL(q(z|x) || uniform), in nats, for an x the estimator never sees."""
 
@@ -66,6 +76,8 @@ class Problem:
     """Source of all randomness of the estimator; None is torch's global generator."""
     features: Float[Tensor, "b L d"] | None = None
     """Encoder features of the minibatch, for learned baselines."""
+    patches: Patches | None = None
+    """Of a decoder that draws the neighbourhood of each position; None if any code may change any pixel."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,8 @@ class Estimator(nn.Module, abc.ABC):
     """A claim about the ELBO gradient; a shared test holds it."""
     policy_search: ClassVar[bool] = False
     """Whether the encoder follows KL(q* || q), at the temperature terms["eta"] in nats, and not the ELBO's gradient."""
+    local: ClassVar[bool] = False
+    """Whether it is meant for decoders with Problem.patches."""
     has_elbo: ClassVar[bool] = True
     """Whether q(z|x) is a distribution, so that an ELBO exists."""
     lag: int = 0

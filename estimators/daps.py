@@ -2,9 +2,12 @@
 
 from typing import Literal
 
+from jaxtyping import Float
+from torch import Tensor
+
 from estimators._base import Estimate, Latent, Problem, require
 from estimators._categorical import Categorical
-from estimators._step_size import RULES, effective_sample_size, log_weights
+from estimators._step_size import Step, make
 
 
 class DAPS(Categorical):
@@ -14,8 +17,19 @@ class DAPS(Categorical):
     bound around q, by weighted maximum likelihood over k samples per image, without a gradient through sampling. Any
     baseline that is constant over k cancels in the self-normalised weights, so none is offered.
 
-    `step_size` picks eta (nats): `ess` holds the effective sample size at `ess_target` times k, from `eta` on, with
-    Adam at `eta_lr`.
+    `step_size` picks eta (nats) and, with it, the weights:
+
+    - `ess`: the effective sample size (ESS) is held at `ess_target` times k, from `eta` on, with Adam at `eta_lr`
+    - `ess_solve`: it is `ess_target` times k on every batch
+    - `kl`: the bound itself, KL(q* || q) <= `epsilon` nats (0.5), as REPS and MPO solve it
+    - `vmpo`: as V-MPO, the best half of the batch's samples within `epsilon` nats (0.1)
+    - `lbps`: the best lower bound on the return, at confidence 1 - `delta` (0.3)
+    - `fixed`: eta is `eta`
+    - `greedy`: eta -> 0, no bound
+
+    `per_image` gives `ess_solve`, `kl` and `lbps` one eta per image. `ess_target` is 0.33 if not given, or enough for
+    k < 4. Rules ignore `ess_target`, `eta` and `eta_lr` if they have no use for them, as presets set these for all
+    rules; an `epsilon`, `delta` or `per_image` they refuse.
     """
 
     policy_search = True
@@ -25,29 +39,38 @@ class DAPS(Categorical):
         latent: Latent,
         *,
         k: int = 8,
-        step_size: Literal["ess"] = "ess",
-        ess_target: float = 0.33,
+        step_size: Literal["ess", "ess_solve", "kl", "vmpo", "lbps", "fixed", "greedy"] = "ess",
+        ess_target: float | None = None,
         eta: float = 100.0,
         eta_lr: float = 1e-3,
+        epsilon: float | None = None,
+        delta: float | None = None,
+        per_image: bool = False,
     ) -> None:
         super().__init__(latent)
         require(k >= 1, f"k={k} samples per image; k must be at least 1")
         self.k = k
-        self.step_size = RULES[step_size](k, ess_target, eta, eta_lr)
+        self.step_size = make(
+            step_size,
+            k=k,
+            eta=eta,
+            eta_lr=eta_lr,
+            ess_target=ess_target,
+            epsilon=epsilon,
+            delta=delta,
+            per_image=per_image,
+        )
 
     def loss(self, problem: Problem) -> Estimate:
         log_lik, log_q = self.draw_and_score(problem, self.k)
         # centred for precision only: likelihoods are thousands of nats and their differences a few
         advantage = (log_lik - log_lik.mean(0)).detach()
-        eta, fit = self.step_size(advantage, log_q.detach(), problem.beta)
-        log_w = log_weights(advantage, log_q.detach(), eta, problem.beta)
-        weights = log_w.exp()
-        loss = -(weights * log_q).sum(0).mean() - log_lik.mean() + fit
+        step = self.step_size(advantage, log_q.detach(), problem.beta)
+        weights = step.log_weights.exp()
+        loss = -(weights * log_q).sum(0).mean() - log_lik.mean() + step.loss
         terms = {
             "log_lik": log_lik.detach().mean(),
-            "eta": eta.mean(),
-            "ess": effective_sample_size(log_w).mean() / self.k,
-            "max_weight": weights.amax(0).mean(),
+            **step_terms(step, self.k),
             "entropy": -log_q.detach().mean(),
         }
         return Estimate(loss, terms, decodes=self.k)
@@ -55,3 +78,19 @@ class DAPS(Categorical):
     def param_groups(self, lr: float) -> list[dict]:
         own = list(self.step_size.parameters())
         return [{"params": own, "lr": self.step_size.learning_rate, "weight_decay": 0.0, "clip": False}] if own else []
+
+
+def step_terms(step: Step, k: int) -> dict[str, Float[Tensor, ""]]:
+    """What is logged of any rule's step."""
+    return {
+        "eta": step.eta.mean(),
+        "ess": step.ess.mean() / k,
+        **quantiles("ess", step.ess / k),
+        "max_weight": step.log_weights.exp().amax(0).mean(),
+    }
+
+
+def quantiles(name: str, values: Float[Tensor, "b"]) -> dict[str, Float[Tensor, ""]]:
+    """The values of rank 10, 50 and 90 %, by name."""
+    ordered = values.sort().values
+    return {f"{name}_p{percent}": ordered[round(percent / 100 * (len(values) - 1))] for percent in (10, 50, 90)}

@@ -28,6 +28,12 @@ class Autoencoder(nn.Module):
         """log p(x|z) in nats."""
         return self.likelihood.log_prob(self.decode(code), x)
 
+    def log_lik_of_patches(self, code: Tensor, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "k b L"]:
+        """log p(x|z) in nats, of the pixels of each patch that the encoder reads."""
+        rows, columns = self.encoder.grid
+        pixels = self.likelihood.log_prob_per_pixel(self.decode(code), x)
+        return pixels.unflatten(-1, (columns, -1)).unflatten(-3, (rows, -1)).sum((-3, -1)).flatten(-2)
+
     def reconstruct(self, code: Tensor) -> UInt8[Tensor, "b c h w"]:
         """The 8-bit image of one code per image."""
         assert code.shape[0] == 1

@@ -22,9 +22,19 @@ class Likelihood(nn.Module, abc.ABC):
         """The image that x stands for, against which reconstructions are measured."""
         return image
 
-    @abc.abstractmethod
     def log_prob(self, params: Float[Tensor, "*n q h w"], x: Float[Tensor, "*m c h w"]) -> Float[Tensor, "*n"]:
         """log p(x|z) in nats, summed over channels and pixels."""
+        return self._log_prob(params, x, (-3, -2, -1))
+
+    def log_prob_per_pixel(
+        self, params: Float[Tensor, "*n q h w"], x: Float[Tensor, "*m c h w"]
+    ) -> Float[Tensor, "*n h w"]:
+        """log p(x|z) in nats, summed over channels."""
+        return self._log_prob(params, x, (-3,))
+
+    @abc.abstractmethod
+    def _log_prob(self, params: Tensor, x: Tensor, over: tuple[int, ...]) -> Tensor:
+        """log p(x|z) summed over these axes."""
 
     @abc.abstractmethod
     def image(self, params: Float[Tensor, "b q h w"]) -> UInt8[Tensor, "b c h w"]:
@@ -42,9 +52,9 @@ class Bernoulli(Likelihood):
     def reference(self, image):
         return (image > 127).to(torch.uint8) * 255
 
-    def log_prob(self, params, x):
+    def _log_prob(self, params, x, over):
         # log sigmoid(l) x + log sigmoid(-l) (1 - x), in the form that cannot overflow
-        return (x * params - functional.softplus(params)).sum((-3, -2, -1))
+        return (x * params - functional.softplus(params)).sum(over)
 
     def image(self, params):
         return (params.sigmoid() * 255).round().to(torch.uint8)
@@ -69,11 +79,11 @@ class Gaussian(Likelihood):
     def data(self, image):
         return (image.float() - self.mean) / self.std
 
-    def log_prob(self, params, x):
+    def _log_prob(self, params, x, over):
         mean, log_var = params.float().chunk(2, dim=-3)
         log_var = log_var.clamp(*self.log_var_range)
         quadratic = (x - mean).square() * (-log_var).exp()
-        return -0.5 * (quadratic + log_var + math.log(2 * math.pi)).sum((-3, -2, -1))
+        return -0.5 * (quadratic + log_var + math.log(2 * math.pi)).sum(over)
 
     def image(self, params):
         mean = params.float().chunk(2, dim=-3)[0]

@@ -5,8 +5,8 @@ import pytest
 import torch
 from toys import gradient, log_q, toy_for
 
-from estimators import Estimate, Latent, Problem, load
-from estimators._step_size import EssTarget, effective_sample_size, log_weights
+from estimators import Estimate, Latent, Problem, load, parse
+from estimators._step_size import RULES, EssTarget, effective_sample_size, log_weights
 
 
 def numpy_weights(advantage, log_q_values, eta, beta):
@@ -58,6 +58,32 @@ def test_encoder_gradient_is_weighted_maximum_likelihood(kind):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_encoder_loss_is_linear_in_log_q_with_the_weights_of_the_rule(rule):
+    estimator, case = toy_for(f"daps:k=5,step_size={rule},eta=0.5", "factorised")
+    codes = []
+    problem = case.problem(beta=0.7, b=4, noise=torch.Generator().manual_seed(0))
+
+    def recording(code):
+        codes.append(code)
+        return case.log_lik(code)
+
+    estimate = estimator.loss(Problem(**{**vars(problem), "log_lik": recording}))
+    scores = log_q(case.problem(b=4), codes[0])
+    step = estimator.step_size(case.log_lik(codes[0]).detach(), scores.detach(), 0.7)
+    weights = step.log_weights.exp()
+    assert weights.sum().item() == pytest.approx(4)
+    found = gradient(lambda: estimate.loss, case.posterior)
+    expected = gradient(lambda: -(weights * scores).sum() / 4, case.posterior)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+    assert estimate.terms["eta"].item() == pytest.approx(step.eta.mean().item(), rel=1e-3)
+    assert estimate.terms["max_weight"].item() == pytest.approx(weights.amax(0).mean().item(), rel=1e-3)
+    ess = (weights.sum(0) ** 2 / (weights**2).sum(0).clamp(min=1e-30) / 5).sort().values
+    assert estimate.terms["ess"].item() == pytest.approx(ess.mean().item(), rel=1e-3)
+    for percent, rank in ((10, 0), (50, 2), (90, 3)):
+        assert estimate.terms[f"ess_p{percent}"].item() == pytest.approx(ess[rank].item(), rel=1e-3)
+
+
 def test_equal_rewards_and_no_entropy_weight_give_plain_maximum_likelihood():
     log_w = log_weights(torch.zeros(4, 2), -torch.rand(4, 2) * 9, torch.tensor(1.0), 0.0)
     torch.testing.assert_close(log_w.exp(), torch.full((4, 2), 0.25))
@@ -66,24 +92,31 @@ def test_equal_rewards_and_no_entropy_weight_give_plain_maximum_likelihood():
 def test_ess_rule_raises_eta_when_too_few_samples_count_and_lowers_it_when_too_many():
     advantage = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
     for eta, sign in ((0.1, -1), (100.0, 1)):
-        rule = EssTarget(k=4, target=0.5, eta=eta, learning_rate=1e-3)
-        _, loss = rule(advantage, torch.zeros(4, 1), 0.0)
-        loss.backward()
+        rule = EssTarget(k=4, ess_target=0.5, eta=eta, eta_lr=1e-3)
+        rule(advantage, torch.zeros(4, 1), 0.0).loss.backward()
         # gradient descent moves against the gradient: negative means eta goes up
         assert torch.sign(rule.log_eta.grad) == sign
+
+
+def test_training_moves_the_learned_eta_at_its_own_rate():
+    estimator, case = toy_for("daps:eta_lr=0.1", "factorised")
+    optimiser = torch.optim.Adam(estimator.param_groups(lr=1e-9))
+    estimator.loss(case.problem(b=8, noise=torch.Generator().manual_seed(0))).loss.backward()
+    optimiser.step()
+    # the toy's rewards differ by far less than 100 nats: too many samples count
+    assert estimator.step_size.log_eta.exp().item() == pytest.approx(100 * np.exp(-0.1), rel=1e-3)
 
 
 def test_ess_rule_reaches_its_target():
     torch.manual_seed(0)
     advantage, log_probs = torch.randn(8, 256) * 50, -torch.rand(8, 256) * 10
-    rule = EssTarget(k=8, target=0.33, eta=100.0, learning_rate=0.05)
+    rule = EssTarget(k=8, ess_target=0.33, eta=100.0, eta_lr=0.05)
     optimiser = torch.optim.Adam(rule.parameters(), lr=0.05)
     for _ in range(400):
         optimiser.zero_grad()
-        _, loss = rule(advantage, log_probs, 1.0)
-        loss.backward()
+        rule(advantage, log_probs, 1.0).loss.backward()
         optimiser.step()
-    eta, _ = rule(advantage, log_probs, 1.0)
+    eta = rule(advantage, log_probs, 1.0).eta
     ess = effective_sample_size(log_weights(advantage, log_probs, eta, 1.0)).mean()
     assert ess.item() == pytest.approx(0.33 * 8, rel=1e-2)
 
@@ -122,8 +155,38 @@ def test_one_sample_moves_the_encoder_nowhere_on_average(kind):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"), [("k=2", "try ess_target=0.75"), ("k=0", "at least 1"), ("eta=-1", "positive")]
+    ("arguments", "words"),
+    [
+        ("k=2,ess_target=0.33", "try ess_target=0.75"),
+        ("k=0", "at least 1"),
+        ("eta=-1", "positive"),
+        ("epsilon=0.1", "belongs to step_size=kl"),
+        ("step_size=kls", "did you mean kl"),
+    ],
 )
 def test_arguments_that_fit_nothing_are_refused_with_a_remedy(arguments, words):
     with pytest.raises(ValueError, match=words):
         load(f"daps:{arguments}", Latent(4, 8, 8))
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 16, 64])
+def test_any_number_of_samples_goes_with_any_rule_as_it_is(rule, k):
+    estimator, case = toy_for(f"daps:k={k},step_size={rule}", "factorised")
+    assert estimator.loss(case.problem(b=4, noise=torch.Generator().manual_seed(1))).loss.isfinite()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_presets_set_for_daps_fits_every_rule_and_leaves_its_name_short(rule):
+    preset = {"daps": {"eta": 1.0, "eta_lr": 0.01, "ess_target": 0.5}}
+    load(f"daps:step_size={rule}", Latent(4, 8, 8), preset)
+    assert str(parse(f"daps:step_size={rule},eta=1.0", preset)) == f"daps:step_size={rule}".removesuffix(
+        ":step_size=ess"
+    )
+
+
+def test_the_papers_step_size_is_the_default():
+    plain = load("daps", Latent(4, 8, 8)).step_size
+    assert isinstance(plain, EssTarget)
+    assert (plain.target, plain.learning_rate) == (0.33 * 8, 1e-3)
+    assert plain.log_eta.exp().item() == pytest.approx(100)
