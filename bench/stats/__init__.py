@@ -1,0 +1,63 @@
+"""Statistics over paired seeds, scipy under it. First `finals(frame)` or `at_cost(frame, axis)`, which make one value
+per run and metric of the tidy table; then `summary`, `paired_differences`, ..., which make tidy tables of those.
+
+What is computed, how, and how often the intervals cover: docs/statistics.md.
+"""
+
+from bench.stats.compare import moved
+from bench.stats.compute_matched import (
+    at_cost,
+    common_budget,
+    cost_of,
+    cost_to_target,
+    pareto,
+    rate_distortion,
+    reachable_target,
+    value_at,
+)
+from bench.stats.intervals import Interval, fraction_interval, improvement_interval, interval
+from bench.stats.scores import (
+    holm,
+    iqm,
+    paired_t_test,
+    pareto_front,
+    performance_profile,
+    probability_of_improvement,
+    sign_flip_test,
+)
+from bench.stats.summaries import ALL, paired_differences, performance_profiles, summary
+from bench.stats.values import AXES, finals, runs
+from bench.stats.words import Lead, in_words, lead
+
+__all__ = [
+    "ALL",
+    "AXES",
+    "Interval",
+    "Lead",
+    "at_cost",
+    "common_budget",
+    "cost_of",
+    "cost_to_target",
+    "finals",
+    "fraction_interval",
+    "holm",
+    "improvement_interval",
+    "in_words",
+    "interval",
+    "iqm",
+    "lead",
+    "moved",
+    "paired_differences",
+    "paired_t_test",
+    "pareto",
+    "pareto_front",
+    "performance_profile",
+    "performance_profiles",
+    "probability_of_improvement",
+    "rate_distortion",
+    "reachable_target",
+    "runs",
+    "sign_flip_test",
+    "summary",
+    "value_at",
+]
