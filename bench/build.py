@@ -52,10 +52,11 @@ class Task(nn.Module):
             progress=progress,
             noise=noise,
             features=features,
-            patches=self._patches(x),
+            patches=self.patches(x),
         )
 
-    def _patches(self, x: Float[Tensor, "b c h w"]) -> Patches | None:
+    def patches(self, x: Float[Tensor, "b c h w"]) -> Patches | None:
+        """What the decoder draws near each position; None if it has no places."""
         if not isinstance(self.model.decoder, ConvDecoder):
             return None
         return Patches(self.model.encoder.grid, lambda code: self.model.log_lik_of_patches(code, x))

@@ -1,16 +1,13 @@
 """What the command line leaves open: device, metrics, downloads."""
 
+import importlib.util
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import estimators
 from bench import data, weights
 from bench.metrics import IMAGE_METRICS, METRICS
-
-if TYPE_CHECKING:
-    from bench.data import Dataset
-    from bench.executors import Executor
 
 T = TypeVar("T", int, float)
 
@@ -36,13 +33,10 @@ def warm_up() -> None:
     local.warm_up()
 
 
-def executor(dataset: "Dataset", device: str, workers: int | None, runs_per_gpu: int) -> "Executor":
-    """Where the runs are done."""
-    from bench.executors.local import Local
-
-    gpus = visible_gpus() * runs_per_gpu if device == "cuda" else []
-    count = workers or len(gpus) or 1
-    return Local(dataset, count, [gpus[i % len(gpus)] for i in range(count)] if gpus else [])
+def check_tensorboard() -> None:
+    """Raises ValueError if it is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ValueError("--tensorboard needs TensorBoard, which is not installed; type pip install '.[tensorboard]'")
 
 
 def visible_gpus() -> list[str]:

@@ -51,6 +51,12 @@ def metrics() -> Iterator[str]:
         yield f"{info.name:21} {info.summary} [{unit}, {info.better} is better{needs}]"
 
 
+def ablations() -> Iterator[str]:
+    from bench import ablation
+
+    yield from ablation.lines()
+
+
 def doctor() -> Iterator[str]:
     import torch
 

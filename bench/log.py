@@ -1,6 +1,9 @@
 """What a run writes while it trains: diagnostics averaged over steps, measurements, and what they had cost."""
 
+import functools
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,6 +14,9 @@ from bench.memory import peak_memory
 from bench.metrics import COSTLY, Measurement, Readout, evaluate
 from bench.run_folder import RunFolder
 from bench.trainer import Trainer
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
 
 TRAIN_METRICS = ("log_lik", "kl", "grad_norm", "realised_kl")
 """Diagnostics that mean the same for every estimator; all others are rows named term/..."""
@@ -39,8 +45,17 @@ class Cost:
 class Log:
     """Turns diagnostics and measurements into rows of the run's folder."""
 
-    def __init__(self, folder: RunFolder, trainer: Trainer, dataset: Dataset, image_metrics: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        trainer: Trainer,
+        dataset: Dataset,
+        image_metrics: tuple[str, ...],
+        board: Path | None = None,
+    ) -> None:
+        """`board`: where the same is written once more, for TensorBoard."""
         self.folder, self.trainer, self.dataset, self.image_metrics = folder, trainer, dataset, image_metrics
+        self.board = board
         self.cost = Cost()
         self.window: list[dict[str, Tensor]] = []
 
@@ -70,6 +85,18 @@ class Log:
         where = {column: getattr(self.cost, column) for column in ("step", "images", "decodes", "seconds")}
         where |= {"split": split, "readout": readout}
         self.folder.append({**where, **asdict(measurement)} for measurement in measurements)
+        if self.board is not None:
+            for measurement in measurements:
+                name = "/".join(filter(None, (split, readout, measurement.metric)))
+                self._writer.add_scalar(name, measurement.value, self.cost.step)
+            self._writer.flush()
+
+    @functools.cached_property
+    def _writer(self) -> "SummaryWriter":
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        # of a run that goes on, what it had written after its checkpoint is written again
+        return SummaryWriter(self.board, purge_step=self.cost.step + 1 if self.cost.step else None)
 
     def flush(self, realised_kl: float | None) -> None:
         """Average the diagnostics since the last flush into rows. Raises Diverged, naming the step."""

@@ -2,6 +2,7 @@
 
 import errno
 import functools
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class Job:
     provenance: Mapping[str, object]
     """What config.json says of the code and the metrics; the worker adds its hardware and the images."""
     checkpoint_every: int | None
+    tensorboard: bool
     is_baseline: bool = False
     """Measure the mean image instead of training."""
 
@@ -50,6 +52,11 @@ class Job:
     @property
     def folder(self) -> RunFolder:
         return RunFolder(self.out, self.run)
+
+    @property
+    def board(self) -> Path:
+        """Where TensorBoard finds the run, under a name that says what it is."""
+        return self.out / "tensorboard" / f"{re.sub('[^A-Za-z0-9_.=-]+', '-', str(self))}-{self.run[:6]}"
 
     def __str__(self) -> str:
         name = str(self.identity["estimator"])
@@ -100,6 +107,7 @@ def _perform(job: Job, dataset: Dataset, folder: RunFolder, should_stop: Callabl
         job.image_metrics,
         code=code_fingerprint(config.estimator),
         checkpoint_every=job.checkpoint_every,
+        board=job.board if job.tensorboard else None,
         should_stop=should_stop,
     )
     folder.finish("done", seconds=round(cost.seconds, 1))

@@ -86,11 +86,11 @@ def plan(
     return Sweep(sorted(runs.values(), key=lambda config: config.seed), dataset, pixels, absent)
 
 
-def jobs(sweep: Sweep, out: Path, checkpoint_every: int | None) -> list[Job]:
+def jobs(sweep: Sweep, out: Path, checkpoint_every: int | None = None, tensorboard: bool = False) -> list[Job]:
     """The plan as work to be done: the mean image's score first, then every run."""
     provenance = {**of_code(), "metrics": metric_provenance(sweep.image_metrics), "absent": dict(sweep.absent)}
     made = [
-        Job(out.absolute(), config, sweep.pixels, sweep.image_metrics, provenance, checkpoint_every)
+        Job(out.absolute(), config, sweep.pixels, sweep.image_metrics, provenance, checkpoint_every, tensorboard)
         for config in sweep.runs
     ]
     return [replace(made[0], is_baseline=True), *made]

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 from safetensors.torch import save
@@ -56,19 +57,20 @@ def train(
     *,
     code: str = "",
     checkpoint_every: int | None = None,
+    board: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Cost:
     """Train and measure one run, leaving rows, samples.png and checkpoint.safetensors in its folder; returns its cost.
 
     Goes on from the last checkpoint in the folder if it was written by the same `code`, and leaves the rows that it
     would have left undisturbed. `dataset` lies on the run's device; `image_metrics` are those of config.metrics that
-    can be had. `checkpoint_every` counts steps; None: at every evaluation.
+    can be had. `checkpoint_every` counts steps; None: at every evaluation. `board`: a folder for TensorBoard.
 
     Raises Diverged if the loss or its gradient is not finite, and Stopped, after a checkpoint, if `should_stop`.
     """
     config, device = trainer.config, torch.device(trainer.config.device)
     checkpoint_every = checkpoint_every or config.eval_every
-    log = Log(folder, trainer, dataset, image_metrics)
+    log = Log(folder, trainer, dataset, image_metrics, board)
     _go_on(trainer, log, code)
     if log.cost.step == 0:
         log.evaluate("sample", last=False)

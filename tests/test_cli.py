@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import cli, records
+from bench import records
 
 TINY = ["--preset", "quick", "--steps", "6", "--set", "eval_every=3", "--set", "log_every=2", "--set", "batch_size=16"]
 TIMES = ["seconds", "run"]
@@ -132,7 +132,7 @@ def test_a_killed_sweep_continues_to_the_rows_of_an_undisturbed_one(bench, tmp_p
     for pause in (0.5, 1.5, 3.0):
         process = subprocess.Popen(
             [sys.executable, "-m", "bench.cli", *command, "--out", str(tmp_path / "killed")],
-            cwd=Path(cli.__file__).parent.parent,
+            cwd=Path(__file__).parent.parent,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stderr=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

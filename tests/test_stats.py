@@ -247,16 +247,25 @@ def test_many_seeds_get_percentiles_of_the_interquartile_mean_as_far_out_as_t(n)
 
 
 def test_several_datasets_are_resampled_each_on_its_own():
-    x, y = draws(12), draws(15, seed=1)
-    tail = scipy_stats.norm.cdf(-scipy_stats.t.ppf(0.975, 11 + 14))
+    samples = draws(3, 10)
+    tail = scipy_stats.norm.cdf(-scipy_stats.t.ppf(0.975, 27))
 
-    def mean_of_both(x, y, axis):
-        return (scipy_stats.trim_mean(x, 0.25, axis) + scipy_stats.trim_mean(y, 0.25, axis)) / 2
+    def mean_of_all(*samples, axis):
+        return np.mean([scipy_stats.trim_mean(x, 0.25, axis) for x in samples], axis=0)
 
     expected = scipy_stats.bootstrap(
-        (x, y), mean_of_both, confidence_level=1 - 2 * tail, method="percentile", rng=1
+        samples, mean_of_all, confidence_level=1 - 2 * tail, method="percentile", rng=1
     ).confidence_interval
-    np.testing.assert_allclose(bounds(interval([x, y], "iqm")), [expected.low, expected.high], rtol=0.02)
+    found = interval(list(samples), "iqm")
+    offsets = np.array([expected.low, expected.high]) - found.estimate
+    np.testing.assert_allclose(bounds(found) - found.estimate, offsets, rtol=0.05)
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+def test_errors_of_datasets_average_out(statistic):
+    x = np.random.default_rng(0).normal(size=30)
+    one, four = (np.diff(bounds(interval([x] * count, statistic)))[0] for count in (1, 4))
+    assert four == pytest.approx(one / 2, rel=0.06)
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)

@@ -199,3 +199,15 @@ def test_a_full_disk_stops_the_sweep_cleanly_and_it_goes_on_with_space(small_dis
     assert not list(small_disk.glob("sweep/runs/*/.*.partial"))
     assert bench(*arguments, "--out", "undisturbed")[0] == 0
     pd.testing.assert_frame_equal(untimed(small_disk / "sweep"), untimed("undisturbed"), check_exact=True)
+
+
+def test_tensorboard_gets_the_rows_of_the_table(bench):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    code, _, err = bench(*TINY, "-e", "fsq", "--seeds", "1", "--out", "sweep", "--tensorboard")
+    assert code == 0, err
+    (board,) = Path("sweep/tensorboard").iterdir()
+    assert board.name.startswith("fsq-factorised-seed-0-")
+    events = event_accumulator.EventAccumulator(str(board)).Reload()
+    found = {event.step: event.value for event in events.Scalars("test/sample/psnr")}
+    frame = records.load("sweep", metric="psnr", split="test", readout="sample", estimator="fsq")
+    assert found == pytest.approx(dict(zip(frame["step"], frame["value"], strict=True)))

@@ -44,11 +44,12 @@ class Local:
 
     poll_seconds = 0.05
 
-    def __init__(self, dataset: Dataset, workers: int, gpus: Sequence[str] = ()) -> None:
-        """`gpus`: one entry of CUDA_VISIBLE_DEVICES per worker, if the runs are for GPUs."""
+    def __init__(self, dataset: Dataset, workers: int, gpus: Sequence[str] = (), threads: int | None = None) -> None:
+        """`gpus`: one entry of CUDA_VISIBLE_DEVICES per worker, if the runs are for GPUs. `threads`: per run; None:
+        their share of the cores."""
         warm_up()
         self._dataset = dataset
-        self._threads = min(torch.get_num_threads(), max(1, cores() // workers))
+        self._threads = threads or min(torch.get_num_threads(), max(1, cores() // workers))
         self._gpus: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         for gpu in gpus or [None] * workers:
             self._gpus.put(gpu)

@@ -1,0 +1,125 @@
+"""The rows of runs, from JSON lines over Arrow to a DataFrame. What was not written whole is left out."""
+
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json
+
+TEXT = ("split", "readout", "metric")
+KEYS = ("step", *TEXT)
+"""What tells the rows of a run apart."""
+WHOLE = ("step", "images", "decodes", "n")
+"""Integers, unless an estimator has its own idea of them."""
+NAMES = ("step", "images", "decodes", "seconds", *TEXT, "value", "n")
+LONGEST_BLOCK = 1 << 30
+"""Bytes."""
+NEWLINE = ord("\n")
+
+
+def read(paths: Sequence[Path], columns: Collection[str], only: Mapping[str, Collection[object]]) -> pa.Table:
+    """Rows of one run in order, of each key the last, with the values that `only` allows for some of KEYS.
+
+    `columns` are some of NAMES; `step` always comes along, so that there is a column to count rows by. Text comes as
+    dictionaries. A file that is not there has no rows.
+    """
+    names = [name for name in NAMES if name in {*KEYS, *columns}]
+    schema = pa.schema({name: pa.string() if name in TEXT else pa.float64() for name in names})
+    parts = [part for path in paths for part in _parsed(_content(path), schema)]
+    table = pa.concat_tables(parts or [schema.empty_table()])
+    for key in KEYS:
+        if table[key].null_count:
+            table = table.filter(table[key].is_valid())
+    for key, allowed in only.items():
+        options = pc.SetLookupOptions(value_set=pa.array(allowed, schema.field(key).type))
+        table = table.filter(pc.call_function("is_in", [table[key]], options))
+    arrays = {name: table[name].combine_chunks() for name in names}
+    texts = {name: arrays[name].dictionary_encode() for name in TEXT}
+    repeated = _repeated(arrays["step"].to_numpy(), list(texts.values()))
+    table = pa.table({name: array for name, array in (arrays | texts).items() if name in {"step", *columns}})
+    return table.filter(pa.array(~repeated)) if repeated.any() else table
+
+
+def _content(path: Path) -> pa.Buffer:
+    try:
+        with pa.OSFile(str(path)) as file:
+            return file.read_buffer()
+    except FileNotFoundError:
+        return pa.py_buffer(b"")
+
+
+def _parsed(content: pa.Buffer, schema: pa.Schema) -> list[pa.Table]:
+    """Tables of the lines of `content` that are rows. Halves it until what is no row is alone."""
+    table = _table(content, schema)
+    if table is not None:
+        return [table]
+    lines = content.to_pybytes().splitlines(keepends=True)
+    if len(lines) <= 1:
+        return []
+    middle = len(lines) // 2
+    halves = (pa.py_buffer(b"".join(half)) for half in (lines[:middle], lines[middle:]))
+    return [part for half in halves for part in _parsed(half, schema)]
+
+
+def _table(content: pa.Buffer, schema: pa.Schema) -> pa.Table | None:
+    """None if some line of `content` is not a JSON object that fits."""
+    # the parser crashes on a block that begins with null, so there is one block, and it begins with an object
+    if content[:1].to_pybytes() != b"{" or content.size > LONGEST_BLOCK:
+        return None
+    try:
+        table = pyarrow.json.read_json(
+            pa.BufferReader(content),
+            read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=content.size + 1),
+            parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+        )
+        # it takes any bytes for text
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        return None
+    # and objects that share a line, or have several
+    ends = np.frombuffer(content, np.uint8) == NEWLINE
+    return table if table.num_rows == np.count_nonzero(ends) + (not ends[-1]) else None
+
+
+def _repeated(step: np.ndarray, texts: Sequence[pa.DictionaryArray]) -> np.ndarray:
+    """Which rows have the same keys as a later one."""
+    place = np.zeros(len(step), np.int64)
+    for text in texts:
+        place = place * len(text.dictionary) + text.indices.to_numpy()
+    # stable: of rows with the same keys, the last one stays last
+    order = np.lexsort((place, step))
+    same = (step[order][1:] == step[order][:-1]) & (place[order][1:] == place[order][:-1])
+    repeated = np.zeros(len(step), bool)
+    repeated[order[:-1][same]] = True
+    return repeated
+
+
+def frame(runs: Sequence[Mapping[str, object]], tables: list[pa.Table], columns: Sequence[str]) -> pd.DataFrame:
+    """The table of each run with what the run is, all of them under each other. Empties `tables`.
+
+    Text becomes categoricals, which take a tenth of the memory of strings and compare as fast as numbers.
+    """
+    lengths = [table.num_rows for table in tables]
+    together = pa.concat_tables([read((), columns, {}), *tables])
+    tables.clear()
+    for name in set(WHOLE) & set(together.column_names):
+        with contextlib.suppress(pa.ArrowInvalid):
+            together = together.set_column(together.column_names.index(name), name, together[name].cast(pa.int64()))
+    measured = together.to_pandas(split_blocks=True, self_destruct=True)
+    found: dict[str, object] = {}
+    for column in columns:
+        if column == "seed":
+            found[column] = np.repeat(np.array([run[column] for run in runs], np.int64), lengths)
+        elif column not in NAMES:
+            kinds = pd.Categorical(pd.Index([run[column] for run in runs], dtype="str"))
+            found[column] = pd.Categorical.from_codes(np.repeat(kinds.codes, lengths), kinds.categories)
+        elif column in TEXT:
+            # in the order of the alphabet, as text would be
+            found[column] = measured[column].cat.reorder_categories(measured[column].cat.categories.sort_values())
+        else:
+            found[column] = measured[column]
+    return pd.DataFrame(found, copy=False)

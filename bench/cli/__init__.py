@@ -1,0 +1,33 @@
+"""The command line: parses, calls, prints. Heavy imports wait until a command needs them."""
+
+import signal
+import sys
+
+import typer
+
+from bench.cli import machine, results, training
+
+app = typer.Typer(
+    help="Compare gradient estimators for discrete latent variables on equal terms.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (training.run, training.ablate, results.status, results.report, results.table, results.plot):
+    app.command()(command)
+app.command()(results.diff)
+app.command("list")(machine.list_)
+for command in (machine.doctor, machine.fetch, machine.speed, machine.gradients):
+    app.command()(command)
+
+
+def main() -> None:
+    """Entry point of `bench`. Mistakes of the user are one line on stderr and exit code 2."""
+    # being told to end is as good a reason to keep everything as Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        app()
+    except ValueError as error:
+        typer.echo(f"bench: {error}", err=True)
+        sys.exit(2)

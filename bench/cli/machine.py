@@ -1,0 +1,98 @@
+"""The commands that say what there is, fetch what is missing, and measure the machine and the estimators."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bench.cli import options
+
+
+def list_(
+    what: Annotated[Literal["estimators", "datasets", "presets", "metrics", "ablations"], typer.Argument()],
+) -> None:
+    """One line each: what it is, its arguments with defaults."""
+    from bench import listing
+
+    for line in getattr(listing, what)():
+        typer.echo(line)
+
+
+def doctor() -> None:
+    """Device, versions, which datasets and metric weights are here, and where they are looked for."""
+    from bench import listing
+
+    for line in listing.doctor():
+        typer.echo(line)
+
+
+def fetch(
+    names: Annotated[list[str], typer.Argument(help="mnist, fashion_mnist, cifar10, cifar100, weights")],
+) -> None:
+    """Download what a machine without network will need, with checksums."""
+    from bench import choose, data, weights
+
+    for name in choose.downloads(names):
+        for line in weights.fetch() if name == "weights" else [data.fetch(name)]:
+            typer.echo(line)
+
+
+def speed(
+    estimator: options.Estimators,
+    dataset: Annotated[str, typer.Option(help="whose image shape and paper-size network to time")] = "cifar10",
+    posterior: options.PosteriorName = "both",
+    batch_size: Annotated[int, typer.Option(min=1, help="images per step")] = 32,
+    device: options.Device = "auto",
+) -> None:
+    """Time a training step against its arithmetic, and the loop around it."""
+    import torch
+    from rich.console import Console
+
+    from bench import choose, speed
+
+    chosen = choose.device(device)
+    shape = choose.image_shape(dataset)
+    typer.echo(f"{dataset}, paper preset, batch {batch_size}, {chosen}, {torch.get_num_threads()} threads")
+    timings = speed.measure(
+        options.expanded(estimator), options.posteriors(posterior), dataset, shape, batch_size, chosen
+    )
+    Console(width=None if sys.stdout.isatty() else 160).print(speed.table(timings))
+
+
+def gradients(
+    estimator: options.Estimators,
+    dataset: Annotated[str, typer.Option(help="whose images; the latent is tiny")] = "digits",
+    posterior: options.PosteriorName = "both",
+    k: Annotated[str, typer.Option("--k", help="samples per image, such as 1,2,4,8 [default: each one's own]")] = "",
+    temperature: Annotated[str, typer.Option(help="temperatures, such as 0.5,1 [default: each one's own]")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="of network, data and noise")] = 0,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value of any setting")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="measure on results/NAME/runs/RUN instead")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder [default: results/gradients-DATASET]")] = None,
+) -> None:
+    """Measure bias and variance of gradients: against enumeration, or on the checkpoint of a run."""
+    import torch
+    from rich.console import Console
+
+    from bench import choose, data, gradient_report, gradients_of_run, records
+    from bench import gradients as lab
+    from bench.config import parse_settings
+
+    # the networks are tiny, and one thread gives the same numbers on machines of any size
+    torch.set_num_threads(1)
+    texts, overrides = options.expanded(estimator), parse_settings(settings or [])
+    ks, temperatures = choose.numbers("--k", k, int), choose.numbers("--temperature", temperature, float)
+    if checkpoint is not None:
+        name, rows = checkpoint.name, list(gradients_of_run.measure(checkpoint, texts, ks, temperatures))
+    else:
+        loaded = data.load(dataset, progress=True)
+        name = loaded.name.replace(":", "-")
+        rows = list(lab.measure(texts, options.posteriors(posterior), ks, temperatures, loaded, seed, overrides))
+    folder = out or Path("results") / f"gradients-{name}"
+    records.open_sweep(folder)
+    table, paths = gradient_report.report(rows, folder)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+    for path in paths:
+        console.print(f"  {path}", highlight=False, soft_wrap=True)

@@ -1,0 +1,71 @@
+"""The commands that look at what runs have left."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bench.cli import options
+from bench.cli.training import summarise
+
+
+def status(
+    folder: options.Folder,
+    watch: Annotated[bool, typer.Option("--watch", help="until all is done, or Ctrl-C")] = False,
+) -> None:
+    """Say what is queued, running, done, failed and skipped, and how long it will take."""
+    from rich.console import Console
+
+    from bench import records, status
+
+    records.check(folder)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    if watch:
+        status.watch(folder, console)
+    console.print(status.view(folder))
+
+
+def plot(folder: options.Folder) -> None:
+    """Draw the figures and print the table again, from the records alone."""
+    from bench import records
+
+    records.load(folder)
+    summarise(folder)
+
+
+def report(folder: options.Folder) -> None:
+    """Write one self-contained HTML page: who won and how sure that is, curves, reconstructions, failures."""
+    from bench import report
+
+    typer.echo(report.write(folder))
+
+
+def table(
+    folder: options.Folder,
+    format: Annotated[Literal["markdown", "latex", "csv"], typer.Option(help="for what")] = "markdown",
+    metrics: Annotated[str, typer.Option(help="columns, such as psnr,bits [default: the most telling]")] = "",
+) -> None:
+    """Print the final metrics as a table for a paper, intervals and best values marked."""
+    from bench import export, records
+
+    names = tuple(name.strip() for name in metrics.split(",") if name.strip())
+    typer.echo(export.write(records.load(folder), names, format), nl=False)
+
+
+def diff(
+    before: Annotated[Path, typer.Argument(help="results/A")], after: Annotated[Path, typer.Argument(help="results/B")]
+) -> None:
+    """Say what changed between two sweeps: settings, and the metrics that moved by more than the seeds do."""
+    from rich.console import Console
+
+    from bench import diff
+
+    changes = diff.moved(before, after)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for line in diff.settings_changed(before, after):
+        console.print(f"  {line}", highlight=False, markup=False)
+    made = diff.table(changes)
+    if made.row_count:
+        console.print(made)
+    console.print(diff.verdict(changes), highlight=False)
