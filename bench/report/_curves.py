@@ -60,7 +60,7 @@ def _thinned(points: Table, shown: list[int]) -> Table:
     most = max(10, POINTS // curves_)
     grouped = points.groupby(["metric", "method"])
     place, size = grouped.cumcount(), grouped["step"].transform("size")
-    every = 1
+    every = np.ceil(size / most)
     return points[(place % every == 0) | (place == size - 1)]
 
 
