@@ -35,10 +35,12 @@ _SHIPPED = (
     "vq:codebook=ema",
     "fsq",
     "gumbel_softmax:hard=false",
+    "daps_local",
 )
 # After Paul Tol's colour-blind-safe schemes; lightness differs between neighbours, for print in grey.
 _FAMILY_HUES = {
     "daps": "#1f4fa3",
+    "daps_local": "#6fa8dc",
     "reinforce": "#cc3311",
     "gumbel_softmax": "#117733",
     "straight_through": "#b59a1a",

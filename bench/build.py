@@ -10,8 +10,7 @@ from torch import Tensor, nn
 import estimators
 import models
 from bench.config import RunConfig
-from estimators import Estimator, Latent, Problem
-from estimators._base import Patches
+from estimators import Estimator, Latent, Patches, Problem
 from models import Autoencoder, CodeEmbedding, ConvDecoder, Encoder, Likelihood, MLPDecoder
 
 

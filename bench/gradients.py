@@ -126,7 +126,16 @@ def _with(spec: str, arguments: Mapping[str, float]) -> str:
 def problem(task: Task, x: Tensor, features: Tensor, beta: float, noise: torch.Generator) -> Problem:
     """The estimators' problem with the encoder cut off at its features."""
     posterior = task.model.posterior.bind(features)
-    return Problem(posterior, posterior, lambda code: task.model.log_lik(code, x), beta, 0.0, noise, features)
+    return Problem(
+        posterior,
+        posterior,
+        lambda code: task.model.log_lik(code, x),
+        beta,
+        0.0,
+        noise,
+        features,
+        task.patches(x),
+    )
 
 
 def settle(task: Task, estimator: Estimator, dataset: Dataset, config: RunConfig) -> None:

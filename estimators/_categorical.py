@@ -35,6 +35,11 @@ def log_prob(logits: Float[Tensor, "k *n l v"], code: Int[Tensor, "k *n l"]) -> 
     return chosen.movedim(-1, 0).reshape(code.shape).sum(-1)
 
 
+def log_prob_by_position(logits: Float[Tensor, "k *n l v"], code: Int[Tensor, "k *n l"]) -> Float[Tensor, "k *n l"]:
+    """log q of each position's code in nats."""
+    return log_prob(logits.unsqueeze(-2), code.unsqueeze(-1))
+
+
 def kl_to_uniform(logits: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n"]:
     """Sum over positions of log v - H(softmax(logits)), in nats."""
     distinct = _distinct(logits) if logits.ndim > 2 else logits

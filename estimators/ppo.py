@@ -1,12 +1,12 @@
 """Proximal policy optimisation: the score function, held near the policy that its codes came from."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from estimators._base import Estimate, Latent, Problem, require
 from estimators._baselines import Critic
-from estimators._categorical import Categorical, log_prob
+from estimators._categorical import Categorical, log_prob_by_position
 
 COEFFICIENTS = (1e-3, 1e6)
 """The adaptive coefficient stays in between, so that it can always come back."""
@@ -45,9 +45,9 @@ class PPO(Categorical):
     def loss(self, problem: Problem) -> Estimate:
         with torch.no_grad():
             code, _ = problem.behaviour.rollout(lambda params: self.hard(params, problem.noise), self.k)
-            old_log_q = log_prob_per_position(problem.behaviour.replay(code), code)
+            old_log_q = log_prob_by_position(problem.behaviour.replay(code), code)
         log_lik = problem.log_lik(code)
-        log_q = log_prob_per_position(problem.posterior.replay(code), code)
+        log_q = log_prob_by_position(problem.posterior.replay(code), code)
         returns = log_lik.detach() + problem.beta * (self.latent.log_prior - log_q.detach().sum(-1))
         baseline, fit = self.critic(returns, problem)
         advantage = returns - baseline
@@ -76,11 +76,6 @@ class PPO(Categorical):
         factor = torch.where(kl > 1.5 * self.kl_target, 2.0, torch.where(kl < self.kl_target / 1.5, 0.5, 1.0))
         last = self.updates % self.lag == 0
         self.coefficient.mul_(torch.where(last, factor, 1.0)).clamp_(*COEFFICIENTS)
-
-
-def log_prob_per_position(logits: Float[Tensor, "k b L v"], code: Int[Tensor, "k b L"]) -> Float[Tensor, "k b L"]:
-    """log q of each position's code in nats."""
-    return log_prob(logits.unsqueeze(-2), code.unsqueeze(-1))
 
 
 def clipped_gain(

@@ -1,7 +1,7 @@
 """Ablations without training: planned and recorded as real ones are, with made-up measurements."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +19,20 @@ Score = Callable[[RunConfig], float]
 
 
 def digits_plan(
-    name: str, *grids: str, estimators: Sequence[str] = (), posteriors: Sequence[Posterior] = ("factorised",)
-):
-    """`bench ablate NAME --dataset digits --preset quick`."""
-    found = ablation.find(name, estimators, grids)
+    name: str,
+    *grids: str,
+    estimators: Sequence[str] = (),
+    posteriors: Sequence[Posterior] = ("factorised",),
+    settings: Mapping[str, object] | None = None,
+) -> ablation.Plan:
+    """Of `bench ablate NAME --dataset digits --preset quick`."""
     return ablation.expand(
-        found, posteriors=posteriors, preset=Preset("digits", "quick"), dataset="digits", shape=SHAPE, settings={}
+        ablation.find(name, estimators, grids),
+        posteriors=posteriors,
+        preset=Preset("digits", "quick"),
+        dataset="digits",
+        shape=SHAPE,
+        settings=settings or {},
     )
 
 
@@ -66,15 +74,13 @@ def add_run(folder: Path, config: RunConfig, psnr: float, *, state: State = "don
             "term/max_weight": 0.4,
             "term/entropy": 5.0 - place / 2,
         }
+        train = {**cost, "split": "train", "readout": "", "n": 64}
         if config.estimator.startswith("daps"):
-            run.append(
-                {**cost, "split": "train", "readout": "", "metric": m, "value": v, "n": 64} for m, v in terms.items()
-            )
+            run.append({**train, "metric": metric, "value": value} for metric, value in terms.items())
         value = psnr - 2 * (1 - place / LOGGED)
         tests = {"psnr": value, "elbo": -60 + value + rng.normal(0, 0.1), "bits": 10 + math.log(1 + k)}
-        run.append(
-            {**cost, "split": "test", "readout": "sample", "metric": m, "value": v, "n": 360} for m, v in tests.items()
-        )
+        test = {**cost, "split": "test", "readout": "sample", "n": 360}
+        run.append({**test, "metric": metric, "value": value} for metric, value in tests.items())
     if state == "diverged":
         run.append([{**cost, "split": "train", "readout": "", "metric": "diverged", "value": cost["step"], "n": 64}])
     run.append([{**cost, "split": "train", "readout": "", "metric": "ms_per_step", "value": 1.0 + k, "n": 64}])

@@ -112,10 +112,10 @@ def test_policy_search_steps_down_the_distance_to_its_target_ever_closer_with_mo
 @KINDS
 def test_a_broken_policy_search_is_caught(kind, monkeypatch):
     """The check above would not pass if the weights had the wrong sign of beta."""
-    from estimators import daps
+    from estimators._step_size import learned
 
-    original = daps.log_weights
-    monkeypatch.setattr(daps, "log_weights", lambda a, q, eta, beta: original(a, -q, eta, beta))
+    original = learned.log_weights
+    monkeypatch.setattr(learned, "log_weights", lambda a, q, eta, beta: original(a, -q, eta, beta))
     with pytest.raises(AssertionError):
         test_policy_search_steps_down_the_distance_to_its_target_ever_closer_with_more_samples(kind)
 

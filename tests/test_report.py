@@ -187,7 +187,7 @@ def test_unfinished_and_lost_runs_are_in_no_mean(sweep):
         add_run(sweep, "vq", seed=seed, psnr=20)
     add_run(sweep, "vq", seed=3, psnr=99, steps=[0, 50], state="running")
     add_run(sweep, "vq", seed=4, psnr=99, state="diverged", status={"step": 7})
-    add_run(sweep, "vq", seed=5, psnr=99, steps=[0, 50], state="failed", status={"reason": "ValueError: no"})
+    add_run(sweep, "vq", seed=5, psnr=99, state="failed", status={"reason": "ValueError: no"})
     add_run(sweep, "vq", seed=6, state="queued")
     page = page_of(sweep)
     cells = page.verdict()["vq, factorised"]
@@ -311,6 +311,7 @@ def test_whatever_users_write_stays_text(tmp_path):
     assert len(list(page.root.iter("script"))) == 3
     assert not [img for img in page.root.iter("img") if not img.get("src", "").startswith("data:")]
     assert page.data[0]["methods"][0]["posterior"] == HOSTILE
+    assert "<" not in page.root.find(".//script[@id='data']").text
     assert HOSTILE in words(page.root.find(".//h1"))
     assert words(page.section("s0-problems").find(".//pre")) == HOSTILE
     assert HOSTILE in words(page.section("how"))

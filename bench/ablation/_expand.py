@@ -110,7 +110,7 @@ def expand(
 
     `settings` replace the preset's, and are what multiples are multiples of. Raises ValueError for a setting that does
     not fit, if it was asked for on the command line, or a value from there fits nowhere. Those of a shipped ablation
-    are left out with the reason, such as an effective sample size that so few samples cannot have, unless none are left.
+    are left out with the reason, such as an effective sample size that so few samples cannot have. Some must be left.
     """
     plan, place, typed = Plan(ablation), _Place(preset, dataset, shape), _Typed()
     for estimator, posterior, condition, case in _kinds(ablation, posteriors):

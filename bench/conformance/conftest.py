@@ -13,7 +13,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not {"spec", "kind"} <= set(metafunc.fixturenames):
         return
-    every = sorted({*CURATED, *estimators.available(), "gumbel_softmax:hard=false", "vq:gradient=rotation"})
+    variants = {"gumbel_softmax:hard=false", "vq:gradient=rotation", "daps:step_size=vmpo", "daps:step_size=kl"}
+    every = sorted({*CURATED, *estimators.available(), *variants})
     specs = metafunc.config.getoption("--estimator", default=None) or every
     only_unbiased = metafunc.definition.get_closest_marker("unbiased") is not None
     cases = []

@@ -135,8 +135,12 @@ class Slurm:
             if not self._handles:
                 raise
             refused.set_exception(error)
-        handles = {run: _Handle(number, self) for run, number in found.items()}
+        handles = {job.run: _Handle(found[job.run], self) for job in jobs if job.run in found}
         self._handles += handles.values()
+        for job in jobs:
+            if job.run in handles:
+                how = "submitted" if job in new else "already in the queue"
+                job.folder.say(f"{how} as Slurm job {handles[job.run].number}")
         return [handles.get(job.run, refused) for job in jobs]
 
     def stop(self) -> None:
