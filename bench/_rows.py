@@ -19,17 +19,22 @@ NAMES = ("step", "images", "decodes", "seconds", *TEXT, "value", "n")
 LONGEST_BLOCK = 1 << 30
 """Bytes."""
 NEWLINE = ord("\n")
+NOTHING = pa.py_buffer(b"")
 
 
-def read(paths: Sequence[Path], columns: Collection[str], only: Mapping[str, Collection[object]]) -> pa.Table:
+def read(path: Path, columns: Collection[str], only: Mapping[str, Collection[object]]) -> pa.Table:
     """Rows of one run in order, of each key the last, with the values that `only` allows for some of KEYS.
 
     `columns` are some of NAMES; `step` always comes along, so that there is a column to count rows by. Text comes as
     dictionaries. A file that is not there has no rows.
     """
+    return _rows(_content(path), columns, only)
+
+
+def _rows(content: pa.Buffer, columns: Collection[str], only: Mapping[str, Collection[object]]) -> pa.Table:
     names = [name for name in NAMES if name in {*KEYS, *columns}]
     schema = pa.schema({name: pa.string() if name in TEXT else pa.float64() for name in names})
-    parts = [part for path in paths for part in _parsed(_content(path), schema)]
+    parts = _parsed(content, schema)
     table = pa.concat_tables(parts or [schema.empty_table()])
     for key in KEYS:
         if table[key].null_count:
@@ -49,7 +54,7 @@ def _content(path: Path) -> pa.Buffer:
         with pa.OSFile(str(path)) as file:
             return file.read_buffer()
     except FileNotFoundError:
-        return pa.py_buffer(b"")
+        return NOTHING
 
 
 def _parsed(content: pa.Buffer, schema: pa.Schema) -> list[pa.Table]:
@@ -104,7 +109,7 @@ def frame(runs: Sequence[Mapping[str, object]], tables: list[pa.Table], columns:
     Text becomes categoricals, which take a tenth of the memory of strings and compare as fast as numbers.
     """
     lengths = [table.num_rows for table in tables]
-    together = pa.concat_tables([read((), columns, {}), *tables])
+    together = pa.concat_tables([_rows(NOTHING, columns, {}), *tables])
     tables.clear()
     for name in set(WHOLE) & set(together.column_names):
         with contextlib.suppress(pa.ArrowInvalid):

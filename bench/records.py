@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
@@ -59,8 +58,8 @@ def load(
         load("results/digits-quick", columns=["estimator", "seed", "value"], metric="psnr", split="test", step=[0, 500])
 
     What is not asked for is dropped run by run, before there is a table. Text columns are categoricals. Of rows that
-    were written twice the last counts; rows that were not written whole and runs that do not say what they are are
-    left out. Raises ValueError if `sweep` is not a folder that `bench run` made, and for what is not a column.
+    were written twice the last counts; there are no rows that were not written whole, nor runs that do not say what
+    they are. Raises ValueError if `sweep` is not a folder that `bench run` made, and for what is not a column.
     """
     from bench import _rows
 
@@ -70,17 +69,16 @@ def load(
     _columns(only, [column for column in COLUMNS if column in (*RUN_COLUMNS, *KEYS)], "choose rows by")
     allowed = {column: _values(column, values) for column, values in only.items()}
     of_runs = {column: allowed.pop(column) for column in RUN_COLUMNS if column in allowed}
-    folders: dict[str, list[Path]] = defaultdict(list)
-    runs: dict[str, dict[str, Any]] = {}
-    for folder, run in _runs(sweep):
-        if all(run[column] in values for column, values in of_runs.items()):
-            runs[run["run"]] = run
-            folders[run["run"]].append(folder / "rows.jsonl")
+    runs = [
+        (folder, run)
+        for folder, run in _runs(sweep)
+        if all(run[column] in values for column, values in of_runs.items())
+    ]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     # more threads than that would only wait for each other
     with ThreadPoolExecutor(cores) as pool:
-        tables = list(pool.map(lambda paths: _rows.read(paths, columns, allowed), folders.values()))
-    return _rows.frame(list(runs.values()), tables, columns)
+        tables = list(pool.map(lambda run: _rows.read(run[0] / "rows.jsonl", columns, allowed), runs))
+    return _rows.frame([run for _, run in runs], tables, columns)
 
 
 def _columns(columns: Iterable[str], valid: Collection[str], purpose: str) -> list[str]:
@@ -109,7 +107,8 @@ def states(sweep: Path) -> list[dict[str, Any]]:
 
 
 def _runs(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The folders of runs, with what `states` says of them; some may be copies of others."""
+    """The folders of runs, without copies of them, and what `states` says of each."""
+    seen = set()
     for folder in sorted((sweep / "runs").glob("*")):
         run = read_json(folder / "status.json")
         if not _says_what_it_is(run):
@@ -117,7 +116,8 @@ def _runs(sweep: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             run = {**identity, **run} if isinstance(identity, dict) else run
         if not isinstance(run.get("state"), str):
             run |= {"state": "unknown", "reason": "its status.json is lost"}
-        if _says_what_it_is(run):
+        if _says_what_it_is(run) and run["run"] not in seen:
+            seen.add(run["run"])
             yield folder, run
 
 

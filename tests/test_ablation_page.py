@@ -5,6 +5,7 @@ import re
 import shutil
 
 import matplotlib.style
+import numpy as np
 import pandas as pd
 import pytest
 from ablation_sweeps import add_run, config_of, digits_plan, make
@@ -19,9 +20,7 @@ from bench.ablation._lines import knobs, lines
 from bench.ablation._look import lower_edge
 from bench.ablation._study import study
 from bench.ablation._words import answers, sensitivity
-from bench.atomic import read_json
-
-QUADRATIC = {"ess": 17.0, "kl": 16.8}
+from bench.run_folder import RUN_COLUMNS, RunFolder
 
 
 def score(config) -> float:
@@ -59,7 +58,7 @@ def test_the_page_says_first_who_won_and_that_two_seeds_cannot_tell(page):
     first = re.search(r'<p class="first">(.*?)</p>', html, re.DOTALL)
     assert first is not None
     assert first[1].startswith(
-        "Each rule at the best of its settings: the winner is step_size=ess, ess_target=0.5 with 17"
+        "Each rule at the best of its settings: the winner is step_size=ess, ess_target=0.5 with"
     )
     assert "cannot be told from seed noise (2 seeds: no interval)" in first[1]
 
@@ -67,7 +66,7 @@ def test_the_page_says_first_who_won_and_that_two_seeds_cannot_tell(page):
 def test_the_command_line_says_what_the_page_says(page):
     answer, html, _ = page
     shown = text_of(html).replace("&#39;", "'")
-    assert len(answer) == 4
+    assert len(answer) == 3
     for sentence in answer:
         assert sentence in shown
 
@@ -79,8 +78,8 @@ def test_a_lead_larger_than_the_noise_of_three_seeds_is_said_to_be_so(tmp_path):
     found = study(make(tmp_path / "a", digits_plan("mine", "lr=1e-3,1e-2"), clear, seeds=3, noise=0.01))
     (answer,) = answers(found, "psnr")
     assert answer.between_families == ""
-    assert "The winner is lr=0.01 with 17" in answer.between_settings
-    assert re.search(r"its lead of 1\.\d+ dB over lr=0.001 is larger than the seed noise", answer.between_settings)
+    assert "The winner is lr=0.01 with 1" in answer.between_settings
+    assert re.search(r"its lead of 0\.9\d+ dB over lr=0\.001 is larger than the seed noise", answer.between_settings)
 
 
 def test_a_lead_within_the_noise_of_three_seeds_is_said_to_be_so(tmp_path):
@@ -108,11 +107,14 @@ def test_the_noise_sentence_counts_what_is_close_to_the_winner(tmp_path):
 
 def test_all_settings_are_in_the_table_best_first_with_what_they_lose(page):
     _, html, _ = page
-    rows = re.findall(r'<th scope="row" class="name">(step_size=.*?)</th>.*?<td class="num" title="(.*?)">(.*?)<', html)
-    labels = [label.replace("<wbr>", "") for label, _, _ in rows][-35:]
-    assert labels[0] == "step_size=ess, ess_target=0.5"
-    assert labels[-1] == "step_size=greedy"
-    assert len(set(labels)) == 35
+    table = html[html.index('<table class="table">') :]
+    rows = re.findall(r'<th scope="row" class="name">(.*?)</th>\s*<td.*?>(.*?)<.*?</td><td.*?>(.*?)<', table)
+    found = [(label.replace("<wbr>", ""), float(psnr), lost) for label, psnr, lost in rows]
+    assert len({label for label, _, _ in found}) == len(found) == 35
+    assert [psnr for _, psnr, _ in found] == sorted((psnr for _, psnr, _ in found), reverse=True)
+    assert (found[0][0], found[0][2]) == ("step_size=ess, ess_target=0.5", "best")
+    assert found[-1][0] == "step_size=greedy"
+    assert float(found[-1][2].replace("\N{MINUS SIGN}", "-")) == pytest.approx(-5, abs=0.02)
 
 
 def test_the_csv_has_a_row_per_setting_with_its_knobs_and_numbers(page, two_seeds):
@@ -124,14 +126,15 @@ def test_the_csv_has_a_row_per_setting_with_its_knobs_and_numbers(page, two_seed
     assert row["psnr"] == pytest.approx(16.9 - 0.3 * 4, abs=0.01)
     assert row["to_best_estimate"] == pytest.approx(row["psnr"] - table["psnr"].max(), abs=1e-9)
     assert row["runs_done"] == 2
-    assert row["ess"] == 0.5
-    assert row["realised_kl"] == pytest.approx(0.01 / 4)
+    assert row["last_eta"] == 2**4
+    assert row["last_ess"] == 0.5
+    assert row["last_realised_kl"] == pytest.approx(0.01 / 4)
 
 
 def test_the_page_loads_nothing_and_holds_every_figure(page, two_seeds):
     _, html, paths = page
     names = [path.stem for path in paths[2:]]
-    assert names == ["knobs", "sensitivity", "training", "training_by_knob", "frontier", "settings"]
+    assert names == ["knobs", "sensitivity", "training", "training_by_knob", "settings"]
     assert html.count("data:image/png;base64,") == len(names)
     assert not re.search(r'(src|href)="(?!data:|#)', html)
     assert "<script" not in html
@@ -198,8 +201,8 @@ def test_one_setting_for_all_conditions_is_judged_where_it_loses_most(tmp_path):
     sentences = sensitivity(bands(found), "rule")
     assert sentences[0] == (
         "If one setting has to do under all 2 conditions, step_size=ess, ess_target=0.33 loses least: never more than "
-        "0.30 dB against the best of a condition; the best such setting of the next rule, step_size=fixed, eta=1, up to "
-        "0.70 dB, and that of the last, step_size=greedy, up to 4.00 dB."
+        "0.30 dB against the best of a condition; the best such setting of the next rule, step_size=fixed, eta=1, up "
+        "to 0.70 dB, and that of the last, step_size=greedy, up to 4.00 dB."
     )
     _, paths = ablation.write_page(found.path)
     assert "conditions" in [path.stem for path in paths]
@@ -218,9 +221,8 @@ def test_lines_join_settings_that_differ_in_one_knob_alone(tmp_path):
 def test_a_setting_that_two_cases_share_is_on_the_line_of_both(tmp_path):
     found = study(make(tmp_path / "a", digits_plan("k"), lambda _: 16.0, seeds=1))
     points = {line.family: [value for value, _ in line.points] for line in lines(found, "k", "")}
-    assert points == dict.fromkeys(
-        ["fewer steps", "fewer images per step", "fewer steps, a quarter of the budget"], [2, 4, 8, 16, 32, 64]
-    )
+    trades = ("fewer steps", "fewer images per step", "fewer steps, a quarter of the budget")
+    assert points == {trade: [2, 4, 8, 16, 32, 64] for trade in trades}
     assert knobs(found, "") == ["k"]
 
 
@@ -237,11 +239,8 @@ def test_a_sweep_made_by_hand_is_drawn_too_its_runs_told_apart_by_what_differs(t
     folder = make(tmp_path / "a", plan, lambda config: 16.0 + config.lr, seeds=2)
     (folder / "ablation.json").unlink()
     found = study(folder)
-    assert [setting.label for setting in found.settings] == [
-        f"{name}, lr={lr}" for name in ("daps", "daps:k=4", "reinforce", "reinforce:k=4") for lr in ("0.001", "0.01")
-    ] or {setting.label for setting in found.settings} == {
-        f"{name}, lr={lr}" for name in ("daps", "daps:k=4", "reinforce", "reinforce:k=4") for lr in ("0.001", "0.01")
-    }
+    names = ("daps", "daps:k=4", "reinforce", "reinforce:k=4")
+    assert {setting.label for setting in found.settings} == {f"{n}, lr={lr}" for n in names for lr in ("0.001", "0.01")}
     assert found.families == ["daps", "reinforce"]
     assert set(knobs(found, "")) == {"k", "lr"}
     answer, _ = ablation.write_page(folder)
@@ -252,9 +251,7 @@ def test_likelihoods_are_never_compared_even_if_nobody_named_conditions(tmp_path
     plan = digits_plan("mine", "likelihood=gaussian,bernoulli", "lr=1e-3,1e-2")
     folder = make(tmp_path / "a", plan, lambda config: 10.0 if config.likelihood == "gaussian" else 20.0)
     (folder / "ablation.json").unlink()
-    assert study(folder).conditions == ["gaussian likelihood", "bernoulli likelihood"] or set(
-        study(folder).conditions
-    ) == {"gaussian likelihood", "bernoulli likelihood"}
+    assert set(study(folder).conditions) == {"gaussian likelihood", "bernoulli likelihood"}
 
 
 def test_the_same_folder_with_more_steps_keeps_settings_apart(tmp_path):
@@ -288,8 +285,6 @@ def troubled(tmp_path):
                 reason="<b>no & luck</b>" if state == "failed" else "",
             )
     queued = config_of(plan.variants[-1])
-    from bench.run_folder import RUN_COLUMNS, RunFolder
-
     identity = {column: getattr(queued, column) for column in RUN_COLUMNS if column != "run"}
     RunFolder(folder, queued.digest).queue({"run": queued.digest, **identity})
     return folder
@@ -313,7 +308,7 @@ def test_runs_that_did_not_end_well_are_listed_and_in_no_mean(troubled):
 
 def test_a_folder_without_an_ended_run_says_so(tmp_path):
     records.open_sweep(tmp_path / "a")
-    with pytest.raises(ValueError, match="no run in .* has come to its end"):
+    with pytest.raises(ValueError, match=r"no run in .* has come to its end"):
         ablation.write_page(tmp_path / "a")
     with pytest.raises(ValueError, match="is not a sweep"):
         ablation.write_page(tmp_path)
@@ -338,7 +333,7 @@ def test_the_figure_against_knobs_draws_means_seeds_and_intervals_where_the_tabl
     assert [sum(values) / 3 for values in seeds] == pytest.approx(list(mean.get_ydata()))
     intervals = [list(line.get_ydata()) for line in ax.lines if line.get_gid() == "interval"]
     rows = found.finals[found.finals["metric"] == "psnr"].sort_values("setting")
-    assert intervals == pytest.approx(rows[["low", "high"]].to_numpy().tolist())
+    np.testing.assert_allclose(intervals, rows[["low", "high"]])
     assert ax.get_xscale() == "log"
 
 
@@ -384,19 +379,13 @@ def test_a_frontier_is_drawn_where_costs_differ(tmp_path):
 
 
 def test_the_bad_end_of_an_axis_is_cut_only_where_failures_would_squeeze_the_rest():
-    assert lower_edge([17, 16.9, 16.8, 16.7, 16.6], "higher") is None
+    assert lower_edge([17, 16.9, 16.8, 16.7, 16.6], "higher") == -math.inf
     edge = lower_edge([17, 16.9, 16.8, 16.7, 2], "higher")
-    assert edge is not None
     assert 2 < edge < 16.7
     mirrored = lower_edge([-17, -16.9, -16.8, -16.7, -2], "lower")
     assert mirrored == pytest.approx(-edge)
-    assert lower_edge([17, math.nan, 2], "higher") is None
+    assert lower_edge([17, math.nan, 2], "higher") == -math.inf
 
 
-def test_the_knobs_are_read_back_from_the_runs(two_seeds):
-    run = next((two_seeds / "runs").glob("*/config.json"))
-    assert "arguments" in read_json(run)["config"] or read_json(run)["config"] == {}
-    found = study(two_seeds)
-    assert found.knobs == ["ess_target", "step_size", "epsilon", "delta", "eta", "per_image"] or set(found.knobs) == {
-        "step_size", "ess_target", "epsilon", "delta", "eta", "per_image",
-    }  # fmt: skip
+def test_the_knobs_are_what_differs_between_the_runs(two_seeds):
+    assert set(study(two_seeds).knobs) == {"step_size", "ess_target", "epsilon", "delta", "eta", "per_image"}

@@ -9,6 +9,7 @@ import pytest
 from clusters import RayCluster, commands, descendants, kill, ray_cluster
 from sweeps import alive, running, untimed, wait_for
 
+from bench import executors as bench_executors
 from bench import records
 
 RUN = ["run", "--dataset", "digits", "--preset", "quick", "--set", "batch_size=16", "--set", "eval_images=40"]
@@ -49,6 +50,7 @@ def logs(sweep: Path) -> str:
 
 def test_without_ray_the_error_says_what_to_type(bench, monkeypatch, tmp_path):
     monkeypatch.delitem(sys.modules, "bench.executors.ray", raising=False)
+    monkeypatch.delattr(bench_executors, "ray", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
     code, _, err = bench(*RUN, "-e", "fsq", *ON_RAY)
     assert code == 2

@@ -15,6 +15,7 @@ from PIL import Image
 from sweeps import alive, running, untimed, wait_for
 
 from bench import data, records, sweep
+from bench import executors as bench_executors
 from bench.config import Preset
 from bench.data.again import load_again
 from bench.perform import Job
@@ -145,7 +146,7 @@ class Fake:
         for name, body in {
             "squeue": "cat $0.out; exit $(cat $0.code)",
             "sbatch": "env > $0.env; cp $1 $0.script; cat $0.err >&2; cat $0.out; exit $(cat $0.code)",
-            "scancel": 'echo "$@" >> $0.calls; echo > $(dirname $0)/squeue.out',
+            "scancel": 'echo "$@" >> $0.calls; : > $(dirname $0)/squeue.out',
             "srun": "",
         }.items():
             (folder / name).write_text(f"#!/bin/sh\n{body}\n")
@@ -274,9 +275,7 @@ def test_another_command_finds_the_jobs_in_the_queue(fake, jobs, tmp_path):
 def test_the_first_refusal_ends_the_command_and_a_later_one_the_run(fake, jobs, tmp_path):
     fake.says("sbatch", "", code=1, err="sbatch: error: first\nsbatch: error: Invalid partition name specified")
     executor = adapter(tmp_path)
-    with pytest.raises(
-        ValueError, match="Slurm refuses the jobs: sbatch: error: Invalid partition name specified; see"
-    ):
+    with pytest.raises(ValueError, match="refuses the jobs: sbatch: error: Invalid partition name specified; see"):
         executor.submit(jobs)
     fake.says("sbatch", "Submitted batch job 7")
     executor.submit(jobs[:2])
@@ -370,6 +369,7 @@ def test_the_images_on_a_node_must_be_those_of_the_plan(tmp_path):
 
 def test_without_submitit_the_error_says_what_to_type(bench, monkeypatch, tmp_path):
     monkeypatch.delitem(sys.modules, "bench.executors.slurm", raising=False)
+    monkeypatch.delattr(bench_executors, "slurm", raising=False)
     monkeypatch.setitem(sys.modules, "submitit", None)
     code, _, err = bench(*RUN, "-e", "fsq", *ON_SLURM)
     assert code == 2

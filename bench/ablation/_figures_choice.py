@@ -13,15 +13,31 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from bench import stats
 from bench.ablation._bands import TOLERANCE, Band, bands
 from bench.ablation._figures_final import shown_metrics
-from bench.ablation._look import compact, entitle, label, legend, legend_width, log_axis, looks, title
+from bench.ablation._look import (
+    beyond,
+    compact,
+    entitle,
+    label,
+    legend,
+    legend_width,
+    limit,
+    log_axis,
+    looks,
+    lower_edge,
+    title,
+)
 from bench.ablation._settings import shown
 from bench.ablation._study import Study
+from bench.metrics import METRICS
 
 WORST = 3.0
 """dB. What has lost more is drawn there."""
 TILES = 10
 SPREAD = {"decodes": 1.05, "seconds": 1.5, "bits": 1.05}
 """Costs that differ by less than such a factor are the same; a clock is noisy."""
+CLOCK = 2.0
+"""Seconds are drawn if they differ between settings so many times more than between seeds: else the clock measured what
+else the machine did."""
 LOG_FROM = 3.0
 """Costs that span such a factor have a logarithmic axis."""
 CLOSE = 0.06
@@ -145,7 +161,7 @@ def frontier(study: Study) -> Figure | None:
             if (metric, axis) == ("elbo", "bits"):  # the rate is a part of the ELBO
                 ax.set_visible(False)
                 continue
-            fronts[ax] = _front(ax, study, stats.pareto(values, metric, axis), condition)
+            fronts[ax] = _front(ax, study, stats.pareto(values, metric, axis), condition, METRICS[metric].better)
         row[0].set_ylabel(label(metric))
     devices = ", ".join(sorted(set(study.frame["device"].astype(str))))
     for place, axis in enumerate(axes):
@@ -167,30 +183,42 @@ def frontier(study: Study) -> Figure | None:
 
 
 def _differs(study: Study, condition: str, axis: str) -> bool:
+    """Whether settings differ in a cost by more than such a factor, and in seconds by more than their own seeds do."""
     values = study.scores[condition]
     if axis == "bits":
-        costs = [study.means[key] for key in study.means if key[1] == "bits" and key[0] in set(values["setting"])]
+        costs = values[values["metric"] == "bits"].assign(cost=lambda rows: rows["value"])
     else:
-        costs = values[values["metric"] == study.metric].groupby("setting")[axis].mean().dropna().tolist()
-    known = [cost for cost in costs if cost > 0]
-    return len(known) > 1 and max(known) / min(known) > SPREAD[axis]
+        costs = values[values["metric"] == study.metric].assign(cost=lambda rows: rows[axis])
+    costs = costs[costs["cost"] > 0].assign(log=lambda rows: np.log(rows["cost"].astype(float)))
+    by_setting = costs.groupby("setting")["log"]
+    means = by_setting.mean()
+    if len(means) < 2 or means.max() - means.min() < math.log(SPREAD[axis]):
+        return False
+    noise = math.sqrt(by_setting.var().mean())
+    return axis != "seconds" or not means.std() < CLOCK * noise
 
 
-def _front(ax: Axes, study: Study, points: Any, condition: str) -> list[Point]:
+def _front(ax: Axes, study: Study, points: Any, condition: str, better: str) -> list[Point]:
     """Draws all points, and returns those on the front by their cost."""
     index = {(study.settings[i].label, study.settings[i].posterior): i for i in study.of_condition(condition)}
     rows = [(index[row["estimator"], row["posterior"]], row) for row in points.to_dict("records")]
+    edge = lower_edge([row["quality"] for _, row in rows], better)
     for place, row in rows:
         look = looks(study)[study.settings[place].families[0]]
+        if beyond(row["quality"], edge, better):
+            ax.plot(row["cost"], edge, marker="v" if better == "higher" else "^", color=look.colour, markersize=5)
+            continue
         for low, high, horizontal in (("cost_low", "cost_high", True), ("quality_low", "quality_high", False)):
             if not math.isnan(row[low]):
                 ends, fixed = [row[low], row[high]], [row["quality" if horizontal else "cost"]] * 2
                 pair = (ends, fixed) if horizontal else (fixed, ends)
                 ax.plot(*pair, color=look.colour, linewidth=0.8, alpha=0.5, zorder=1)
         ax.plot(row["cost"], row["quality"], **{**look.point, "linestyle": ""}, zorder=3, gid="point")
-    front = sorted(((row["cost"], row["quality"], place) for place, row in rows if row["on_front"]))
+    shown_rows = [(place, row) for place, row in rows if not beyond(row["quality"], edge, better)]
+    front = sorted(((row["cost"], row["quality"], place) for place, row in shown_rows if row["on_front"]))
     ax.step([p[0] for p in front], [p[1] for p in front], where="post", color="0.6", linewidth=1, zorder=0)
     ax.margins(x=0.25)
+    limit(ax, "y", edge, better)
     ax.grid(color="0.94")
     return front
 

@@ -11,12 +11,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from bench.ablation._lines import Line, knobs, lines, told_apart
 from bench.ablation._look import (
     SEED,
+    beyond,
     compact,
     entitle,
     knob_axis,
     label,
     legend,
     legend_width,
+    limit,
     looks,
     lower_edge,
     title,
@@ -78,15 +80,14 @@ def _rows(ax: Axes, study: Study, metric: str, order: list[int]) -> None:
             continue
         one = summary.loc[index]
         look = found[study.settings[index].families[0]]
-        if edge is not None and _beyond(one["estimate"], edge, better):
+        if beyond(one["estimate"], edge, better):
             ax.plot(edge, row, marker="<", color=look.colour, markersize=5, clip_on=False, zorder=4)
             continue
         ax.plot(seeds[index], np.full(len(seeds[index]), row + 0.24), color=look.colour, **SEED, gid="seeds")
         if not math.isnan(one["low"]):
             ax.plot([one["low"], one["high"]], [row, row], color=look.colour, **_WHISKER, gid="interval")
         ax.plot(one["estimate"], row, **{**look.point, "linestyle": ""}, zorder=3, gid="mean")
-    if edge is not None:
-        _limit(ax, "x", edge, better)
+    limit(ax, "x", edge, better)
     ax.set_xlabel(f"{label(metric)}\n{better} is better")
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.xaxis.set_major_formatter(FuncFormatter(compact))
@@ -114,8 +115,7 @@ def against_knobs(study: Study) -> Figure | None:
         )
         for ax, knob in zip(axes, columns, strict=True):
             drawn += _panel(ax, study, knob, condition, metric, edge)
-        if edge is not None:
-            _limit(axes[0], "y", edge, METRICS[metric].better)
+        limit(axes[0], "y", edge, METRICS[metric].better)
         axes[0].set_ylabel(f"{condition}\n{label(metric)}" if several else label(metric))
         axes[0].yaxis.set_major_formatter(FuncFormatter(compact))
     for ax, knob in zip(grid[-1], columns, strict=True):
@@ -138,7 +138,7 @@ def _with_lines(study: Study) -> set[str]:
     }
 
 
-def _panel(ax: Axes, study: Study, knob: str, condition: str, metric: str, edge: float | None) -> list[str]:
+def _panel(ax: Axes, study: Study, knob: str, condition: str, metric: str, edge: float) -> list[str]:
     """Returns the families drawn."""
     found = lines(study, knob, condition)
     drawn = found if len(found) <= LINES else _envelopes(study, found, metric)
@@ -147,7 +147,7 @@ def _panel(ax: Axes, study: Study, knob: str, condition: str, metric: str, edge:
     for line, note in zip(drawn, told_apart(drawn), strict=True):
         _draw_line(ax, study, line, condition, metric, edge)
         last = study.means.get((line.points[-1][1], metric), math.nan)
-        if note and math.isfinite(last) and not _beyond(last, edge, better):
+        if note and math.isfinite(last) and not beyond(last, edge, better):
             ends.setdefault(note, []).append((line.points[-1][0], last))
     for note, points in ends.items():
         # once for all families, which end close to each other
@@ -156,7 +156,7 @@ def _panel(ax: Axes, study: Study, knob: str, condition: str, metric: str, edge:
     families = [line.family for line in drawn]
     for index in _without_a_line(study, condition):
         value = study.means.get((index, metric), math.nan)
-        if found and math.isfinite(value) and not _beyond(value, edge, better):
+        if found and math.isfinite(value) and not beyond(value, edge, better):
             families.append(study.settings[index].families[0])
             colour = looks(study)[families[-1]].colour
             ax.axhline(value, color=colour, linestyle=(0, (2, 2)), linewidth=1, zorder=1)
@@ -164,7 +164,7 @@ def _panel(ax: Axes, study: Study, knob: str, condition: str, metric: str, edge:
     return families
 
 
-def _draw_line(ax: Axes, study: Study, line: Line, condition: str, metric: str, edge: float | None) -> None:
+def _draw_line(ax: Axes, study: Study, line: Line, condition: str, metric: str, edge: float) -> None:
     """Means on a line, with what each is the mean of; what lies beyond the edge is an arrow there."""
     look, better = looks(study)[line.family], METRICS[metric].better
     summary = study.finals[study.finals["metric"] == metric].set_index("setting")
@@ -174,7 +174,7 @@ def _draw_line(ax: Axes, study: Study, line: Line, condition: str, metric: str, 
         if index not in summary.index:
             continue
         one = summary.loc[index]
-        if edge is not None and _beyond(one["estimate"], edge, better):
+        if beyond(one["estimate"], edge, better):
             arrow = "v" if better == "higher" else "^"
             ax.plot(value, edge, marker=arrow, color=look.colour, markersize=5, clip_on=False)
             continue
@@ -213,18 +213,3 @@ def _seeds(study: Study, metric: str, condition: str) -> dict[int, np.ndarray]:
     values = values[(values["metric"] == metric) & values["value"].notna()]
     found = {int(index): rows["value"].to_numpy(float) for index, rows in values.groupby("setting")}
     return {index: found.get(index, np.empty(0)) for index in study.of_condition(condition)}
-
-
-def _beyond(value: float, edge: float | None, better: str) -> bool:
-    if edge is None:
-        return False
-    return value < edge if better == "higher" else value > edge
-
-
-def _limit(ax: Axes, axis: str, edge: float, better: str) -> None:
-    """End the axis a little past the edge on its bad side; what lies beyond is an arrow there."""
-    ax.autoscale_view()
-    low, high = ax.get_xlim() if axis == "x" else ax.get_ylim()
-    margin = 0.03 * abs((high if better == "higher" else low) - edge)
-    limits = (edge - margin, high) if better == "higher" else (low, edge + margin)
-    (ax.set_xlim if axis == "x" else ax.set_ylim)(*limits)

@@ -154,17 +154,32 @@ def log_axis(axis: Axis) -> None:
     )
 
 
-def lower_edge(values: Sequence[float], better: str) -> float | None:
-    """Where the axis ends on its bad side, so that a few failures do not squeeze the rest; None if none would."""
+def lower_edge(values: Sequence[float], better: str) -> float:
+    """Where the axis ends on its bad side, so that a few failures do not squeeze the rest; infinite if none would."""
     known = np.asarray([value for value in values if math.isfinite(value)])
     if better == "lower":
-        edge = lower_edge(list(-known), "higher")
-        return None if edge is None else -edge
+        return -lower_edge(list(-known), "higher")
     if len(known) < 4:
-        return None
+        return -math.inf
     best, quartile = known.max(), np.quantile(known, 0.25)
     edge = best - OUTLIER * (best - quartile)
-    return float(edge) if known.min() < edge else None
+    return float(edge) if known.min() < edge else -math.inf
+
+
+def beyond(value: float, edge: float, better: str) -> bool:
+    """Whether a value lies on the bad side of the edge."""
+    return value < edge if better == "higher" else value > edge
+
+
+def limit(ax: Axes, axis: str, edge: float, better: str) -> None:
+    """End the axis a little past the edge on its bad side; what lies beyond is an arrow there."""
+    if math.isinf(edge):
+        return
+    ax.autoscale_view()
+    low, high = ax.get_xlim() if axis == "x" else ax.get_ylim()
+    margin = 0.03 * abs((high if better == "higher" else low) - edge)
+    limits = (edge - margin, high) if better == "higher" else (low, edge + margin)
+    (ax.set_xlim if axis == "x" else ax.set_ylim)(*limits)
 
 
 def compact(value: float, _: float | None = None) -> str:

@@ -52,7 +52,7 @@ def blocks(study: Study) -> list[Block]:
 
 def settings_csv(study: Study) -> Table:
     """One row per setting: its knobs, mean with interval and spread of every metric, paired difference to the best of
-    its condition, diagnostics at the end of training."""
+    its condition, and as `last_...` the diagnostics at the end of training."""
     import pandas as pd
 
     rows = []
@@ -77,7 +77,7 @@ def settings_csv(study: Study) -> Table:
             row |= {
                 f"to_best_{what}": difference.get(what) for what in ("estimate", "low", "high", "p_holm", "verdict")
             }
-            row |= {term.removeprefix("term/"): value for term, value in last_terms(study, index).items()}
+            row |= {f"last_{term.removeprefix('term/')}": value for term, value in last_terms(study, index).items()}
             rows.append(row)
     return pd.DataFrame(rows)
 

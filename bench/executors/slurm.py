@@ -44,6 +44,10 @@ OVER += ("REVOKED", "TIMEOUT", _GONE)
 _REQUEUE = getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}")
 
 
+class _Silent(ValueError):
+    """Slurm does not answer."""
+
+
 def check() -> None:
     """Raises ValueError where there is no Slurm, or it does not answer."""
     if shutil.which("sbatch") is None:
@@ -170,7 +174,7 @@ class Slurm:
         """Ask about all jobs at once."""
         if time.monotonic() - self._looked >= at_most_every:
             self._looked = time.monotonic()
-            with contextlib.suppress(ValueError):  # Slurm is busy: what it said last still holds
+            with contextlib.suppress(_Silent):  # Slurm is busy: what it said last still holds
                 self._queue = _queue()
 
     def _state(self, number: str) -> str:
@@ -228,11 +232,11 @@ class _Queued:
 
 
 def _queue() -> dict[str, _Queued]:
-    """All jobs of this user by number, also those that ended some minutes ago. Raises ValueError if Slurm is silent."""
+    """All jobs of this user by number, also those that ended some minutes ago. Raises _Silent."""
     command = ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%j|%F|%K|%T"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
-        raise ValueError(f"Slurm does not answer: {_last_line(answer.stderr)}; try again when sinfo shows its nodes")
+        raise _Silent(f"Slurm does not answer: {_last_line(answer.stderr)}; try again when sinfo shows its nodes")
     found = {}
     for line in answer.stdout.splitlines():
         name, number, index, state = line.rsplit("|", 3)

@@ -152,7 +152,7 @@ def _warnings(setting: Setting, environment: list[Fact]) -> list[str]:
         found.append(f"Numbers of test images differ: {', '.join(number(n, 0) for n in sizes)}.")
     for commit, count in commits(setting.compared):
         if commit.endswith("+changes"):
-            found.append(f"{count} runs were made with uncommitted changes on top of {commit[:12]}.")
+            found.append(f"{count} runs were made with uncommitted changes on top of {commit.split('+')[0][:12]}.")
     return found
 
 
@@ -183,7 +183,7 @@ def _differences(setting: Setting) -> list[Difference]:
         (method, {k: v for k, v in run.config.items() if k not in (*PER_METHOD, "arguments")})
         for index, method in enumerate(setting.methods)
         for run in setting.runs[index][:1]
-        if run.config
+        if run.config and not method.is_baseline
     ]
     found = []
     for name, values in varying(config for _, config in pairs).items():

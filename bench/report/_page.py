@@ -9,7 +9,6 @@ import shlex
 from importlib import resources
 from typing import Any
 
-import altair as alt
 import jinja2
 import vl_convert
 from markupsafe import Markup
@@ -25,8 +24,6 @@ from bench.report._samples import BYTES, gallery, palette
 from bench.report._sweep import Setting, Sweep
 from bench.report._theme import Look, looks
 from bench.report._verdict import MARKS, MEANINGS, Verdict, verdict
-
-VEGA_LITE = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
 
 
 def page(sweep: Sweep) -> str:
@@ -162,11 +159,13 @@ def _summary(setting: Setting, found: Verdict) -> list[str]:
     """Short facts for under the title."""
     methods = [method for method in setting.methods if not method.is_baseline]
     runs = setting.compared
-    facts = [_count(len({m.name for m in methods}), "estimator")]
+    facts = [_count(len({m.estimator for m in methods}), "estimator")]
     posteriors = {m.posterior for m in methods}
     facts.append(
         _count(len(posteriors), "posterior") if len(posteriors) > 1 else f"{next(iter(posteriors), 'no')} posterior"
     )
+    if any(m.variant for m in methods):
+        facts.append(f"{_count(len(methods), 'method')} by their settings")
     done = sum(run.state == "done" for run in runs)
     facts.append(f"{number(done, 0)} of {_count(len(runs), 'run')} done")
     configs = [run.config for run in runs if run.config]
@@ -217,10 +216,8 @@ def _policy(*scripts: str) -> str:
 
 @functools.cache
 def _vega() -> str:
-    """Vega, Vega-Lite and Vega-Embed, in the version that Altair's charts are made for."""
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE).replace(
-        "</script", "<\\/script"
-    )
+    """Vega, Vega-Lite and Vega-Embed, minified; their licence is named at the foot of the page."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
 
 
 def _file(name: str) -> str:

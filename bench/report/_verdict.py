@@ -201,6 +201,8 @@ def _lead(
     setting: Setting, metric: str, leader: stats.Lead, cells: dict[int, Cell], keys: dict[tuple[str, str], int]
 ) -> Lead:
     mine = cells[keys[leader.winner]]
+    sign = 1 if describe(metric).better == "lower" else -1
+    best_first = sorted(cells, key=lambda index: sign * (cells[index].value or 0.0))
     gap = leader.difference
     spread = (gap.high - gap.low) / 2 if gap and gap.known else 0.0
     decimals = digits(spread or abs(gap.estimate) / 10, gap.estimate) if gap else 0
@@ -214,7 +216,7 @@ def _lead(
         gap_interval=f"{number(gap.low, decimals)} … {number(gap.high, decimals)}" if gap and gap.known else "",
         seeds="" if gap is None else f"{gap.n} seeds" if gap.known else gap.method,
         clear=leader.larger_than_noise,
-        tied=[setting.label(index) for index, cell in cells.items() if cell.mark == "tied"],
+        tied=[setting.label(index) for index in best_first if cells[index].mark == "tied"],
         scored=len(cells),
         sentence=leader.sentence,
     )

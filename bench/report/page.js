@@ -108,8 +108,10 @@
         last: i === line.y.length - 1,
       })).filter((row) => row.x !== null));
       const level = section.curves.level[metric];
-      const levels = level === undefined ? [] : [level];
-      let low = Math.min(...points.map((row) => row.lo), ...levels), high = Math.max(...points.map((row) => row.hi), ...levels);
+      let low = Math.min(...points.map((row) => row.lo)), high = Math.max(...points.map((row) => row.hi));
+      // the mean image's score is shown where it does not squeeze the curves
+      const levels = level !== undefined && low - level < high - low && level - high < high - low ? [level] : [];
+      [low, high] = [Math.min(low, ...levels), Math.max(high, ...levels)];
       if (!points.length) [low, high] = [Math.min(0, ...lines.map((row) => row.y)), Math.max(1, ...lines.map((row) => row.y))];
       const xs = [...points, ...lines].map((row) => row.x);
       const end = Math.max(...xs, 1e-9), left = -0.012 * end, right = 1.012 * end; // room for the outermost markers
