@@ -19,7 +19,7 @@ from bench.ablation._bands import bands
 from bench.ablation._lines import knobs, lines
 from bench.ablation._look import lower_edge
 from bench.ablation._study import study
-from bench.ablation._words import answers, sensitivity
+from bench.ablation._words import answers, headline, sensitivity
 from bench.run_folder import RUN_COLUMNS, RunFolder
 
 
@@ -204,8 +204,6 @@ def test_one_setting_for_all_conditions_is_judged_where_it_loses_most(tmp_path):
         "0.30 dB against the best of a condition; the best such setting of the next rule, step_size=fixed, eta=1, up "
         "to 0.70 dB, and that of the last, step_size=greedy, up to 4.00 dB."
     )
-    _, paths = ablation.write_page(found.path)
-    assert "conditions" in [path.stem for path in paths]
 
 
 def test_lines_join_settings_that_differ_in_one_knob_alone(tmp_path):
@@ -243,8 +241,7 @@ def test_a_sweep_made_by_hand_is_drawn_too_its_runs_told_apart_by_what_differs(t
     assert {setting.label for setting in found.settings} == {f"{n}, lr={lr}" for n in names for lr in ("0.001", "0.01")}
     assert found.families == ["daps", "reinforce"]
     assert set(knobs(found, "")) == {"k", "lr"}
-    answer, _ = ablation.write_page(folder)
-    assert "Each estimator at the best of its settings" in answer[0]
+    assert headline(found)[0].startswith("Each estimator at the best of its settings: the winner is ")
 
 
 def test_likelihoods_are_never_compared_even_if_nobody_named_conditions(tmp_path):

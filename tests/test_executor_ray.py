@@ -1,8 +1,11 @@
 """Sweeps on a Ray cluster: the table of an undisturbed one, whatever dies."""
 
+import errno
 import signal
 import sys
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -11,6 +14,7 @@ from sweeps import alive, running, untimed, wait_for
 
 from bench import executors as bench_executors
 from bench import records
+from bench.executors import WorkerDied
 
 RUN = ["run", "--dataset", "digits", "--preset", "quick", "--set", "batch_size=16", "--set", "eval_images=40"]
 SHORT = [*RUN, "--steps", "100", "--set", "eval_every=50", "--set", "log_every=20"]
@@ -91,6 +95,30 @@ def test_what_no_node_has_is_refused(bench, monkeypatch, arguments, words):
     code, _, err = bench(*RUN, "-e", "fsq", *ON_RAY, *arguments)
     assert code == 2
     assert words in err
+
+
+def test_why_a_task_died_is_one_line(monkeypatch):
+    adapter = pytest.importorskip("bench.executors.ray")
+    from ray import exceptions
+
+    def handle(problem: Exception | None):
+        future: Future[None] = Future()
+        task = SimpleNamespace(future=lambda: future)
+        made = adapter._Handle(task)
+        assert not made.done()
+        future.set_exception(problem) if problem else future.set_result(None)
+        assert made.done()
+        return made.exception()
+
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert handle(None) is None
+    assert handle(exceptions.RayTaskError("_work", "Traceback", full)) is full
+    assert str(handle(exceptions.OutOfMemoryError("a long story. And more"))).startswith(
+        "killed by Ray because the mem"
+    )
+    died = handle(exceptions.NodeDiedError("Task failed because its node is dead. Node IP: 10.0.0.1\nand more"))
+    assert isinstance(died, WorkerDied)
+    assert str(died) == "NodeDiedError: Task failed because its node is dead"
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import signal
 import sys
 from pathlib import Path
@@ -88,10 +89,9 @@ def test_chaos_leaves_the_table_of_an_undisturbed_sweep(site, on_slurm, odd, beg
     submitted = [len(json.loads(path.read_text())["runs"]) for path in chaos.glob("slurm/bench-*.json")]
     assert sorted(submitted) == [1, 4]
     assert "the worker died: its Slurm job 1_" in logs(chaos)
-    assert "is FAILED: " in logs(chaos)
-    assert "Killed" in logs(chaos)
+    assert re.search(r"is FAILED: srun: error: .* Killed", logs(chaos))
     assert "going on from step 40" in logs(chaos)
-    assert logs(chaos).count("going on from step 51") == 2
+    assert logs(chaos).count("going on from step 52") == 2
     assert bench(*arguments, "--out", "undisturbed")[0] == 0
     pd.testing.assert_frame_equal(untimed(chaos), untimed("undisturbed"), check_exact=True)
     assert set(states(chaos)) == {"done"}
@@ -244,7 +244,7 @@ def test_why_a_job_died_is_what_it_said_last(fake, jobs, tmp_path):
     fake.says("squeue", "\n".join(f"{name(tmp_path)}|7|{i}|{state}" for i, state in states.items()))
     assert all(handle.done() for handle in handles)
     folder = tmp_path / "out" / "slurm"
-    (folder / "7_1_0_log.err").write_text("a\nslurmstepd: error: Detected 1 oom_kill event\n\n")
+    (folder / "7_1_0_log.err").write_text("a\nslurmstepd: error: Detected 1 oom_kill event\nbye\n\n")
     (folder / "7_3_0_result.pkl").write_bytes(pickle.dumps(("error", "Traceback\nModuleNotFoundError: no bench\n")))
     problems = [handle.exception() for handle in handles]
     assert str(problems[0]) == "its Slurm job 7_0 is gone: no reason given"

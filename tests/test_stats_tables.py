@@ -33,7 +33,7 @@ def run(method, seed, finals, *, dataset="digits", preset="quick", steps=(0, 100
         measured = {**identity, **cost, "metric": metric, "n": 360, "value": fraction * value}
         rows.append({**measured, "split": "test", "readout": "sample"})
         rows.append({**measured, "split": "test", "readout": "mode", "value": -99.0})
-        rows.append({**measured, "split": "train", "readout": "", "value": -99.0})
+        rows.append({**measured, "split": "train", "readout": "sample", "value": -99.0})
     return rows
 
 
@@ -99,6 +99,12 @@ def test_runs_that_diverged_or_stopped_early_are_left_out_and_counted():
     frame = table(several(A, [20.0, 21.0, 22.0]), diverged(A, 3), run(A, 4, {"psnr": 5.0}, steps=(0, 40)))
     row = only(stats.summary(stats.finals(frame)), statistic="mean")
     assert (row["n"], row["estimate"], row["diverged"], row["unfinished"]) == (3, 21.0, 1, 1)
+
+
+def test_a_run_that_got_further_and_diverged_leaves_the_others_finished():
+    frame = table(several(A, [20.0, 21.0, 22.0]), diverged(A, 3, steps=(0, 900)))
+    row = only(stats.summary(stats.finals(frame)), statistic="mean")
+    assert (row["n"], row["diverged"], row["unfinished"]) == (3, 1, 0)
 
 
 def test_a_method_whose_runs_all_diverged_has_its_line():

@@ -164,11 +164,11 @@ class Slurm:
         paths = JobPaths(self._folder, number)
         if paths.result_pickle.exists():
             outcome, result = pickle_load(paths.result_pickle)
-            return result if outcome == "success" else WorkerDied(_last_line(result))
+            return result if outcome == "success" else WorkerDied(result.strip().splitlines()[-1])
         if self._state(number) == "COMPLETED":
             return None  # its result is on its way, as things are in file systems that hosts share
         log = paths.stderr.read_text(errors="replace") if paths.stderr.exists() else ""
-        return WorkerDied(f"its Slurm job {number} is {self._state(number)}: {_last_line(log)}")
+        return WorkerDied(f"its Slurm job {number} is {self._state(number)}: {_reason(log)}")
 
     def _look(self, *, at_most_every: float) -> None:
         """Ask about all jobs at once."""
@@ -201,7 +201,7 @@ class Slurm:
                 sent = self._executor.submit_array([Run(job, self._provenance, self._threads) for job in jobs])
         except (FailedJobError, FailedSubmissionError) as error:
             raise ValueError(
-                f"Slurm refuses the jobs: {_last_line(str(error))}; see --partition, --time, --gpus, --threads and "
+                f"Slurm refuses the jobs: {_reason(str(error))}; see --partition, --time, --gpus, --threads and "
                 "--sbatch, or do fewer at a time, such as --seeds 1"
             ) from None
         numbers = [each.job_id for each in sent]
@@ -236,7 +236,7 @@ def _queue() -> dict[str, _Queued]:
     command = ["squeue", "--me", "--noheader", "--array", "--states=all", "--format=%j|%F|%K|%T"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
-        raise _Silent(f"Slurm does not answer: {_last_line(answer.stderr)}; try again when sinfo shows its nodes")
+        raise _Silent(f"Slurm does not answer: {_reason(answer.stderr)}; try again when sinfo shows its nodes")
     found = {}
     for line in answer.stdout.splitlines():
         name, number, index, state = line.rsplit("|", 3)
@@ -258,5 +258,7 @@ def _outside_of_jobs() -> Iterator[None]:
         yield
 
 
-def _last_line(text: str) -> str:
-    return (text.strip() or "no reason given").splitlines()[-1]
+def _reason(text: str) -> str:
+    """The last line that speaks of an error, or else the last."""
+    lines = [line for line in text.splitlines() if line.strip()] or ["no reason given"]
+    return next((line for line in reversed(lines) if "error" in line.lower()), lines[-1])

@@ -80,7 +80,11 @@ def final_values(looks: Mapping[int, Look]) -> Spec:
         "place:Q",
         scale=alt.Scale(domain=[{"expr": "length(labels) - 0.5"}, -0.5], reverse=False, zero=False, nice=False),
         axis=alt.Axis(
-            values={"expr": "sequence(length(labels))"}, labelExpr="labels[datum.value]", grid=False, **_ROW_AXIS
+            values={"expr": "sequence(length(labels))"},
+            labelExpr="labels[datum.value]",
+            grid=False,
+            labelOffset={"expr": "isArray(labels[0]) ? -6 : 0"},
+            **_ROW_AXIS,
         ),
     )
     axis = alt.Axis(tickCount=5, title=None, labelExpr=_COMPACT)
@@ -130,7 +134,10 @@ def usage_map() -> Spec:
                 ),
             ),
             y=alt.Y(
-                "row:N", sort=None, scale=alt.Scale(paddingInner=0.12), axis=alt.Axis(labelExpr=_ROW_LABEL, **_ROW_AXIS)
+                "row:N",
+                sort=None,
+                scale=alt.Scale(paddingInner=0.12),
+                axis=alt.Axis(labelExpr=_ROW_LABEL, labelOffset={"expr": "narrow ? -6 : 0"}, **_ROW_AXIS),
             ),
             color=value,
             tooltip=[

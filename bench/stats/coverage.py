@@ -1,6 +1,6 @@
 """How often the 95 % intervals cover, and how often chance is taken for a lead: simulated sweeps of known truth.
 
-`python -m bench.stats.coverage` prints the tables of docs/statistics.md (a quarter of an hour on one core).
+`python -m bench.stats.coverage` prints the tables of docs/statistics.md (about ten minutes of one core).
 """
 
 import argparse
@@ -146,9 +146,9 @@ def _head(title: str, columns: str) -> Iterator[str]:
 
 
 def _cell(n: int, percent: float) -> str:
+    shown = f"{percent:.1f}"
     low, high = PROMISED
-    broken = n >= PROMISED_FROM and not low <= percent <= high
-    return f"**{percent:.1f}**" if broken else f"{percent:.1f}"
+    return f"**{shown}**" if n >= PROMISED_FROM and not low <= float(shown) <= high else shown
 
 
 if __name__ == "__main__":

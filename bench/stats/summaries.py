@@ -175,7 +175,7 @@ def performance_profiles(values: Table, metric: str, thresholds: object = None) 
     count the runs of all datasets of a preset alike. Raises ValueError for an unknown metric.
     """
     sign = -1 if metric_info(metric).better == "lower" else 1
-    chosen = values[(values["metric"] == metric) & (values["ended"] != "unfinished")]
+    chosen = values[values["metric"] == metric]
     scores = Values(chosen)
     known = finite(chosen["value"])
     if thresholds is None:

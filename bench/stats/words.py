@@ -58,9 +58,7 @@ def lead(values: Table, metric: str, dataset: str, preset: str) -> Lead | None:
     names = {method: f"{method[0]} ({method[1]})" if several else method[0] for method in ranked}
     opening = f"The winner is {names[ranked[0]]} with {in_words(interval([array(scores[ranked[0]])]), info.unit)}"
     lost = {names[method]: table.ended([setting], method, metric, "diverged") for method in ranked[:2]}
-    closing = "".join(
-        f" {counted(n, 'run')} of {name} diverged and left no value." for name, n in lost.items() if n
-    )
+    closing = "".join(f" {counted(n, 'run')} of {name} diverged and left no value." for name, n in lost.items() if n)
     if len(ranked) == 1:
         alone = f"{opening}; no other method has a value.{closing}"
         return Lead(ranked[0], None, None, None, alone)
