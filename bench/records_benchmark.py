@@ -2,7 +2,7 @@
 
 Makes sweeps of so many runs (100, 1,000 and 10,000) of 1,000 rows each in a temporary folder, 1.7 GB for the largest,
 and prints time and peak memory of a process on two cores that does nothing but one thing, its start and imports
-included. The files have just been written, so they come from memory and not from a disk.
+included. The files have just been written, so they come from memory and not from a disk. For Linux.
 """
 
 import json

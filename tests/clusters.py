@@ -147,7 +147,10 @@ MpiDefault=none
 ReturnToService=2
 KillWait=5
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2
 """
 """One node; no accounting, no control groups. A requeued job waits until its credential expires, so it does soon."""
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scancel", "srun")
@@ -193,7 +196,7 @@ def slurm_site(folder: Path) -> Iterator[Mapping[str, str]]:
         for daemon in (["slurmctld", "-D", "-c"], ["slurmd", "-D"]):
             stack.enter_context(service(daemon, folder / f"{daemon[0]}.out", env))
         wait_for(lambda: "idle" in slurm(env, "sinfo", "--noheader", "--format=%T"))
-        stack.callback(slurm, env, "scancel", "--full", "--partition=main")
+        stack.callback(slurm, env, "scancel", "--full", "--user=root")
         yield env
 
 

@@ -3,6 +3,7 @@ import hashlib
 import json
 import re
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -197,6 +198,19 @@ def test_unfinished_and_lost_runs_are_in_no_mean(sweep):
     assert max(points["y"]) == 20
     assert set(points["n"]) == {3}
     assert len(page.data[0]["curves"]["lost"]["psnr"]) == 2
+
+
+def test_a_copy_of_a_run_counts_once(sweep):
+    first = add_run(sweep, "vq", psnr=20)
+    shutil.copytree(first, sweep / "runs" / "copy")
+    page = page_of(sweep)
+    assert words(page.verdict()["vq, factorised"][-1]) == "1 done"
+
+
+def test_settings_of_the_baseline_are_nobodys_handicap(sweep):
+    add_run(sweep, "vq")
+    add_run(sweep, "baseline:mean", "none", config={"lr": 9})
+    assert page_of(sweep).section("s0-terms").find(".//table[@class='plain differences']") is None
 
 
 def test_a_sweep_under_way_shows_the_curves_there_are(sweep):

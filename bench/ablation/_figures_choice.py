@@ -147,9 +147,9 @@ def frontier(study: Study) -> Figure | None:
     """Quality against what it cost, and against the rate: a point per setting, the front as a line. The first
     condition's."""
     condition = study.conditions[0]
-    metrics = shown_metrics(study)
     values = study.scores[condition]
     axes = [axis for axis in COSTS if _differs(study, condition, axis)]
+    metrics = [metric for metric in shown_metrics(study) if metric != "elbo" or axes != ["bits"]]
     if not metrics or not axes or len(study.of_condition(condition)) < 3:
         return None
     width = 0.6 + 3.4 * len(axes) + legend_width(study.families)
