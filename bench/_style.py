@@ -90,6 +90,7 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
     two of them hash to the same, the second in reading order takes the next free one. Past 15 variants of a
     family colours return, past 49 names that are not shipped markers with their dashes do.
     """
+    names = set(names)
     hue_slots: set[int] = set()
     mark_slots: set[int] = set()
     tone_slots: dict[str, set[int]] = {}

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench import ablation, records
 from bench._style import RC
-from bench.ablation import _figures_choice, _figures_final, _figures_training
+from bench.ablation import _figures_choice, _figures_cost, _figures_final, _figures_training
 from bench.ablation._bands import bands
 from bench.ablation._lines import knobs, lines
 from bench.ablation._look import lower_edge
@@ -367,7 +367,7 @@ def test_conditions_are_drawn_as_what_each_setting_loses(tmp_path):
 
 def test_a_frontier_is_drawn_where_costs_differ(tmp_path):
     folder = make(tmp_path / "a", digits_plan("mine", "k=2,4,8,16"), lambda c: 15.0 + c.arguments["k"] % 16, noise=0.0)
-    figure = drawn(folder, _figures_choice.frontier)
+    figure = drawn(folder, _figures_cost.frontier)
     decodes = figure.axes[0]
     assert decodes.get_ylabel() == "PSNR [dB]"
     (front,) = [line for line in decodes.lines if line.get_drawstyle().startswith("steps")]

@@ -205,6 +205,7 @@ def test_equal_keys_are_replaced_together():
 MISTAKES = [
     (["stepsize"], "did you mean step_size?"),
     (["nothing_like_it"], "--grid nothing_like_it=1,2,4"),
+    (["../k", "k=1,2"], "a part of a folder's"),
     (["mine", "lr"], "not key=VALUES"),
     (["mine", "=1,2"], "not key=VALUES"),
     (["mine", "lr="], "no values"),

@@ -1,6 +1,9 @@
 """An ablation from its name to its page, trained for real."""
 
+import re
+
 import pandas as pd
+import pytest
 from ablation_sweeps import digits_plan
 
 from bench import ablation, data, records, sweep
@@ -48,3 +51,37 @@ def test_a_tiny_ablation_of_the_step_size_measures_what_the_rules_did(tmp_path):
     assert (table["last_realised_kl"] > 0).all()
     assert table["psnr"].between(8, 20).all()
     assert {path.name for path in paths} >= {"ablation.html", "settings.csv", "knobs.png", "training.png"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["stepsize"],
+        ["lr", "--grid", "lr="],
+        ["lr", "--grid", "lr=log:1:2"],
+        ["lr", "--grid", "lrr=1,2"],
+        ["step_size", "--grid", "ess_target=0.05"],
+        ["lr", "--grid", "lr=log:1e-5:1:50", "--grid", "beta=linear:0.1:1:50"],
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(bench, tmp_path, arguments):
+    code, out, err = bench("ablate", *arguments, "--dataset", "digits", "--preset", "quick")
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"bench: [^\n]+\n", err)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_command_continues_and_adds_to_its_folder(bench, tmp_path):
+    settings = [part for pair in SETTINGS.items() for part in ("--set", "=".join(pair))]
+    common = ["--dataset", "digits", "--preset", "quick", "--seeds", "1", "--metrics", "psnr", *settings]
+    code, out, _ = bench("ablate", "my_k", "--grid", "k=2,4", *common)
+    folder = tmp_path / "results" / "ablate-my_k-digits-quick"
+    assert code == 0
+    assert "The winner is k=" in out
+    first = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/rows.jsonl")}
+    code, out, _ = bench("ablate", "my_k", "--grid", "k=4,8", *common)
+    assert code == 0
+    assert set(pd.read_csv(folder / "settings.csv")["setting"]) == {"k=2", "k=4", "k=8"}
+    assert all(path.stat().st_mtime_ns == time for path, time in first.items())

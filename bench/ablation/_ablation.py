@@ -1,6 +1,7 @@
 """An ablation before it meets a dataset: shipped as YAML or made on the command line, and checked."""
 
 import functools
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -81,6 +82,8 @@ def find(
     """
     for text in estimators:
         registry.parse(text)
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise ValueError(f"an ablation's name is a part of a folder's; {name!r} is not, try letters, digits, _ and -")
     known = name in names()
     if not known and not grids:
         raise ValueError(

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from bench._style import RC
-from bench.ablation import _figures_choice, _figures_final, _figures_training
+from bench.ablation import _figures_choice, _figures_cost, _figures_final, _figures_training
 from bench.ablation._bands import TOLERANCE, bands
 from bench.ablation._settings import shown
 from bench.ablation._study import Study, study
@@ -74,7 +74,7 @@ DRAWINGS = (
     ),
     Drawing(
         "frontier",
-        _figures_choice.frontier,
+        _figures_cost.frontier,
         "Quality for its cost",
         "Every setting at the end of its training; no setting is better and cheaper than those on the grey line. "
         "Seconds are of a machine that may have done other things.",
