@@ -1,6 +1,5 @@
 """The rows of runs, from JSON lines over Arrow to a DataFrame. What was not written whole is left out."""
 
-import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -43,10 +42,19 @@ def _rows(content: pa.Buffer, columns: Collection[str], only: Mapping[str, Colle
         options = pc.SetLookupOptions(value_set=pa.array(allowed, schema.field(key).type))
         table = table.filter(pc.call_function("is_in", [table[key]], options))
     arrays = {name: table[name].combine_chunks() for name in names}
+    arrays |= {name: _whole(arrays[name]) for name in WHOLE if name in names}
     texts = {name: arrays[name].dictionary_encode() for name in TEXT}
     repeated = _repeated(arrays["step"].to_numpy(), list(texts.values()))
     table = pa.table({name: array for name, array in (arrays | texts).items() if name in {"step", *columns}})
     return table.filter(pa.array(~repeated)) if repeated.any() else table
+
+
+def _whole(numbers: pa.Array) -> pa.Array:
+    """As integers, if they all are."""
+    try:
+        return numbers.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return numbers
 
 
 def _content(path: Path) -> pa.Buffer:
@@ -109,11 +117,9 @@ def frame(runs: Sequence[Mapping[str, object]], tables: list[pa.Table], columns:
     Text becomes categoricals, which take a tenth of the memory of strings and compare as fast as numbers.
     """
     lengths = [table.num_rows for table in tables]
-    together = pa.concat_tables([_rows(NOTHING, columns, {}), *tables])
+    # permissive: integers with numbers that are none become numbers that are none
+    together = pa.concat_tables([_rows(NOTHING, columns, {}), *tables], promote_options="permissive")
     tables.clear()
-    for name in set(WHOLE) & set(together.column_names):
-        with contextlib.suppress(pa.ArrowInvalid):
-            together = together.set_column(together.column_names.index(name), name, together[name].cast(pa.int64()))
     measured = together.to_pandas(split_blocks=True, self_destruct=True)
     found: dict[str, object] = {}
     for column in columns:

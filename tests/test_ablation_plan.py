@@ -270,6 +270,11 @@ def test_an_impossible_setting_that_was_typed_is_named(grids, says):
     assert "\n" not in str(error.value)
 
 
+def test_an_impossible_corner_of_a_typed_product_is_named_though_its_values_are_possible_elsewhere():
+    with pytest.raises(ValueError, match=r"daps:k=2,ess_target=0\.2 is impossible"):
+        digits_plan("mine", "k=2,8", "ess_target=0.2,0.7")
+
+
 def test_what_is_set_is_not_varied_as_well():
     with pytest.raises(ValueError, match=r"lr is both set to 0\.1 and varied"):
         digits_plan("mine", "lr=1,2", settings={"lr": "0.1"})

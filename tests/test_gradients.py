@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_cli import TINY, bench  # noqa: F401  (a fixture)
+from test_cli import TINY
 
 from bench import data, gradients, records
 from bench.gradients import Gradients, statistics
@@ -96,7 +96,7 @@ def test_the_lab_reproduces(lab, monkeypatch):
         assert value(again, "reinforce:k=2", "causal", metric, 0) == value(lab, "reinforce:k=2", "causal", metric, 0)
 
 
-def test_the_command_leaves_a_table_and_figures(bench, monkeypatch):  # noqa: F811
+def test_the_command_leaves_a_table_and_figures(bench, monkeypatch):
     monkeypatch.setattr(gradients, "CHECKPOINTS", (0, 2))
     monkeypatch.setattr(gradients, "WARMUP", 2)
     monkeypatch.setattr(gradients, "DRAWS", 16)
@@ -113,7 +113,7 @@ def test_the_command_leaves_a_table_and_figures(bench, monkeypatch):  # noqa: F8
     assert {path.stem for path in (folder / "figures").iterdir()} == {"bias_variance", "error_against_decodes"}
 
 
-def test_a_finished_run_can_be_measured(bench, monkeypatch):  # noqa: F811
+def test_a_finished_run_can_be_measured(bench, monkeypatch):
     bench("run", "--dataset", "digits", *TINY, "-e", "reinforce", "--seeds", "1", "--out", "sweep")
     (run,) = [Path(path).parent for path in Path("sweep/runs").glob("*/checkpoint.safetensors")]
     code, out, err = bench("gradients", "-e", "reinforce,straight_through,fsq", "--checkpoint", str(run))
@@ -135,7 +135,7 @@ def test_a_finished_run_can_be_measured(bench, monkeypatch):  # noqa: F811
         (["--set", "nonsense=1"], "no such setting"),
     ],
 )
-def test_mistakes_are_one_line(bench, arguments, words, tmp_path):  # noqa: F811
+def test_mistakes_are_one_line(bench, arguments, words, tmp_path):
     code, _, err = bench("gradients", "-e", "reinforce", *arguments)
     assert code == 2
     assert words in err

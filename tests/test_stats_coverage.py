@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from bench.stats import coverage as simulation
 from bench.stats.coverage import POPULATIONS, PROMISED, PROMISED_FROM, SEEDS, SWEEPS, coverage, false_alarms, tables
@@ -62,6 +63,26 @@ def test_cells_that_break_the_promise_are_bold(monkeypatch):
     assert re.fullmatch(r"\| 10 \| percentile bootstrap \| \*\*[0-9.]+\*\* \|", plain[3])
 
 
+@pytest.mark.parametrize(
+    ("n", "percent", "cell"), [(10, 97.2, "**97.2**"), (50, 92.9, "**92.9**"), (10, 96.96, "97.0")]
+)
+def test_the_aim_has_two_ends(n, percent, cell):
+    assert simulation._cell(n, percent) == cell
+
+
+def test_the_truth_is_that_of_the_population():
+    truths = simulation._truths("normal")
+    assert truths["mean"] == pytest.approx(0, abs=0.002)
+    assert truths["interquartile mean"] == pytest.approx(0, abs=0.002)
+    assert truths["mean over 3 datasets"] == pytest.approx(21, abs=0.002)
+    assert truths["probability of improvement"] == pytest.approx(norm.cdf(1 / 2**0.5), abs=0.002)
+    # a new run of either method has a seed of its own
+    correlated = truths["probability of improvement, seeds that correlate"]
+    assert correlated == pytest.approx(norm.cdf(1 / (2 + 2 * 1.5**2) ** 0.5), abs=0.002)
+    assert simulation._truths("bad seeds")["mean"] == pytest.approx(-0.5, abs=0.002)
+    assert simulation._truths("bad seeds")["interquartile mean"] > -0.25
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("population", "n"), [("normal", 3), ("skewed", 7), ("heavy tails", 10)])
 def test_the_docs_say_what_the_simulation_gives(population, n):
@@ -77,7 +98,9 @@ def test_the_docs_say_what_the_simulation_gives(population, n):
 def test_every_population_has_the_shape_it_is_named_for():
     drawn = {name: draw(np.random.default_rng(0), (2, 20_000)) for name, draw in POPULATIONS.items()}
     skewness = {name: float(np.mean(((x - x.mean()) / x.std()) ** 3)) for name, x in drawn.items()}
-    assert abs(skewness["normal"]) < 0.1 < skewness["skewed"] < skewness["very skewed"]
+    assert skewness["normal"] == pytest.approx(0, abs=0.1)
+    assert skewness["skewed"] == pytest.approx(1, abs=0.15)
+    assert skewness["very skewed"] == pytest.approx(1.75, abs=0.3)
     assert skewness["bad seeds"] < -1
     assert np.mean(np.abs(drawn["heavy tails"]) > 5) > 0.005 > np.mean(np.abs(drawn["normal"]) > 5)
     assert np.mean(drawn["bad seeds"] < -3.5) == pytest.approx(0.1, abs=0.02)
