@@ -114,6 +114,7 @@ def test_all_settings_are_in_the_table_best_first_with_what_they_lose(page):
     assert [psnr for _, psnr, _ in found] == sorted((psnr for _, psnr, _ in found), reverse=True)
     assert (found[0][0], found[0][2]) == ("step_size=ess, ess_target=0.5", "best")
     assert found[-1][0] == "step_size=greedy"
+    assert table.count('<tr class="best">') == 1
     assert float(found[-1][2].replace("\N{MINUS SIGN}", "-")) == pytest.approx(-5, abs=0.02)
 
 
@@ -170,6 +171,13 @@ def test_bands_are_what_lies_within_half_a_decibel_of_the_best(two_seeds):
     assert (found["kl"].within, found["kl"].range) == (5, "0.01 to 1")
     assert (found["greedy"].within, found["greedy"].knob) == (0, None)
     assert found["greedy"].worst(found["greedy"].safest) == pytest.approx(5, abs=0.02)
+
+
+def test_a_good_range_is_unbroken(tmp_path):
+    psnr = {0.1: 16.9, 1.0: 15.0, 10.0: 17.0, 100.0: 16.8, 1000.0: 15.0}
+    plan = digits_plan("mine", "eta=0.1,1,10,100,1000")
+    (band,) = bands(study(make(tmp_path / "a", plan, lambda config: psnr[config.arguments["eta"]], noise=0.0)))
+    assert (band.within, band.range) == (3, "10 to 100")
 
 
 def test_one_setting_for_all_conditions_is_judged_where_it_loses_most(tmp_path):
@@ -264,6 +272,14 @@ def test_the_same_folder_with_more_steps_keeps_settings_apart(tmp_path):
     ]
 
 
+def test_settings_of_several_ablations_in_one_folder_are_told_apart(tmp_path):
+    folder = tmp_path / "a"
+    make(folder, digits_plan("mine", "lr=1e-3", estimators=["daps:k=4", "daps:k=8"]), lambda _: 16.0)
+    make(folder, digits_plan("mine", "k=2,16"), lambda _: 14.0)
+    labels = {setting.label for setting in study(folder).settings}
+    assert labels == {"lr=0.001, k=4", "lr=0.001, k=8", "k=2", "k=16"}
+
+
 @pytest.fixture
 def troubled(tmp_path):
     """Of lr 1e-4 all is well, of 1e-3 a seed diverged, of 1e-2 both, 1e-1 failed, and 1 is queued."""
@@ -291,7 +307,8 @@ def test_runs_that_did_not_end_well_are_listed_and_in_no_mean(troubled):
     answer, paths = ablation.write_page(troubled)
     html = paths[0].read_text()
     shown = text_of(html)
-    assert "lr=0.0001" in answer[0]
+    assert answer[0].startswith("The winner is lr=0.0001")
+    assert "1 run of lr=0.001 diverged and left out" in answer[0]
     assert "6 of 9 runs are not in the means above" in shown
     assert "&lt;b&gt;no &amp; luck&lt;/b&gt;" in html
     table = pd.read_csv(paths[1]).set_index("setting")

@@ -6,6 +6,7 @@ import pickle
 import re
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -146,7 +147,7 @@ class Fake:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name, body in {
-            "squeue": "cat $0.out; exit $(cat $0.code)",
+            "squeue": "echo asked >> $0.calls; cat $0.out; exit $(cat $0.code)",
             "sbatch": "env > $0.env; cp $1 $0.script; cat $0.err >&2; cat $0.out; exit $(cat $0.code)",
             "scancel": 'echo "$@" >> $0.calls; : > $(dirname $0)/squeue.out',
             "srun": "",
@@ -209,7 +210,6 @@ def name(tmp_path: Path) -> str:
 def test_one_array_has_all_runs_and_what_was_asked_for(fake, jobs, tmp_path):
     options = {"account": "me", "exclusive": True}
     executor = adapter(tmp_path, at_a_time=2, partition="long", gpus=1, options=options)
-    assert executor.submit([]) == []
     handles = executor.submit(jobs)
     assert [handle.number for handle in handles] == ["7_0", "7_1", "7_2", "7_3"]
     wanted = ["--array=0-3%2", "--partition=long", "--gpus-per-node=1", "--cpus-per-task=3", "--time=60", "--requeue"]
@@ -234,9 +234,12 @@ def test_a_job_is_over_when_slurm_says_so_and_not_when_it_is_busy(fake, jobs, tm
 def test_slurm_is_asked_once_for_all_and_not_too_often(fake, jobs, tmp_path):
     executor = adapter(tmp_path)
     handles = executor.submit(jobs)
+    asked = fake.has("squeue.calls")
     executor.poll_seconds = 1000
     fake.says("squeue", "")
     assert not any(handle.done() for handle in handles)
+    assert executor.submit([]) == []
+    assert fake.has("squeue.calls") == asked
 
 
 def test_why_a_job_died_is_what_it_said_last(fake, jobs, tmp_path):
@@ -351,6 +354,17 @@ def test_what_keeps_a_job_from_its_run_is_handed_back(jobs, monkeypatch):
     monkeypatch.setattr(module.signal, "getsignal", lambda _: print)
     monkeypatch.setattr(module, "perform", lambda *_: 1 / 0)
     assert repr(module.Run(jobs[1], {}, 1)()) == "ZeroDivisionError('division by zero')"
+
+
+def test_a_node_that_does_not_share_the_folder_of_results_says_so(jobs, monkeypatch, tmp_path):
+    module = pytest.importorskip("bench.executors.slurm")
+    monkeypatch.setattr(module.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(module.signal, "getsignal", lambda _: print)
+    digits = data.load("digits")
+    problem = module.Run(replace(jobs[1], out=tmp_path / "elsewhere"), digits.provenance, 1)()
+    assert "elsewhere is another folder on " in str(problem)
+    assert "try an --out that all hosts share" in str(problem)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_the_images_on_a_node_must_be_those_of_the_plan(tmp_path):

@@ -309,19 +309,20 @@ def test_looking_takes_a_tenth_of_the_time_at_most(sweep, monkeypatch, impatient
     monkeypatch.setattr(status, "states", slow)
     with status.shown(sweep, Console(file=io.StringIO())):
         time.sleep(1.2)
-    assert 2 <= len(looks) <= 3
+    assert 2 <= len(looks) <= 4
 
 
 def test_the_view_is_renewed_while_it_is_shown_and_gone_afterwards(sweep, impatient):
-    file = io.StringIO()
-    with status.shown(sweep, Console(file=file, force_terminal=True, width=100)):
+    file, before = io.StringIO(), threading.active_count()
+    # a terminal that can move its cursor, also where the tests run without one
+    with status.shown(sweep, Console(file=file, force_terminal=True, width=400, _environ={"TERM": "xterm"})):
         for state in ("failed", "skipped"):
             add(sweep, state, reason=f"a reason to be {state}")
             deadline = time.monotonic() + 20
             while f"1 {state}" not in file.getvalue():
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-    assert threading.active_count() == 1
+    assert threading.active_count() == before
     # the lines are erased one by one
     assert file.getvalue().rstrip().endswith("\x1b[2K")
 

@@ -174,17 +174,17 @@ class Names:
 
     def unique_labels(self) -> list[str]:
         labels = [self.label(draft) for draft in self.drafts]
-        for extra in (self._all_knobs, lambda draft: setting_key(draft.runs[0].config)[:6]):
+        for rest in (self._all_knobs, lambda draft: [setting_key(draft.runs[0].config)[:6]]):
             keys = [(d.condition, d.posterior, label) for d, label in zip(self.drafts, labels, strict=True)]
             twins = {key for key, count in Counter(keys).items() if count > 1}
             labels = [
-                f"{label}, {extra(draft)}" if key in twins else label
+                ", ".join(dict.fromkeys([*label.split(", "), *rest(draft)])) if key in twins else label
                 for draft, label, key in zip(self.drafts, labels, keys, strict=True)
             ]
         return labels
 
-    def _all_knobs(self, draft: _Draft) -> str:
-        return ", ".join(self._pair(draft, key) for key in self.knobs if draft.config.get(key) is not None)
+    def _all_knobs(self, draft: _Draft) -> list[str]:
+        return [self._pair(draft, key) for key in self.knobs if draft.config.get(key) is not None]
 
     def _pair(self, draft: _Draft, key: str) -> str:
         return f"{key}={shown(draft.config.get(key))}"
