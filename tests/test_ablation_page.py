@@ -308,7 +308,7 @@ def test_runs_that_did_not_end_well_are_listed_and_in_no_mean(troubled):
     html = paths[0].read_text()
     shown = text_of(html)
     assert answer[0].startswith("The winner is lr=0.0001")
-    assert "1 run of lr=0.001 diverged and left out" in answer[0]
+    assert "1 run of lr=0.001 diverged and left no value" in answer[0]
     assert "6 of 9 runs are not in the means above" in shown
     assert "&lt;b&gt;no &amp; luck&lt;/b&gt;" in html
     table = pd.read_csv(paths[1]).set_index("setting")

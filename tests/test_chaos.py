@@ -63,12 +63,9 @@ def test_no_row_is_lost_doubled_or_different(tmp_path, bench):
             seeds += command.returncode == 0  # all done before the last kill: there is more to do
             restarts += 1
             command = begin()
-        elif dice.random() < COORDINATOR:
-            command.kill()
-            kills += 1
         elif found := workers(command):
             with contextlib.suppress(ProcessLookupError):  # it came to its end in between
-                os.kill(dice.choice(found), signal.SIGKILL)
+                os.kill(command.pid if dice.random() < COORDINATOR else dice.choice(found), signal.SIGKILL)
                 kills += 1
     command.communicate(timeout=300)
     code, _, err = bench(*RUN, *SETTINGS, *SURVIVAL, "--seeds", str(seeds), "--out", "chaos")
