@@ -6,7 +6,6 @@ import pickle
 import re
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -354,17 +353,6 @@ def test_what_keeps_a_job_from_its_run_is_handed_back(jobs, monkeypatch):
     monkeypatch.setattr(module.signal, "getsignal", lambda _: print)
     monkeypatch.setattr(module, "perform", lambda *_: 1 / 0)
     assert repr(module.Run(jobs[1], {}, 1)()) == "ZeroDivisionError('division by zero')"
-
-
-def test_a_node_that_does_not_share_the_folder_of_results_says_so(jobs, monkeypatch, tmp_path):
-    module = pytest.importorskip("bench.executors.slurm")
-    monkeypatch.setattr(module.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(module.signal, "getsignal", lambda _: print)
-    digits = data.load("digits")
-    problem = module.Run(replace(jobs[1], out=tmp_path / "elsewhere"), digits.provenance, 1)()
-    assert "elsewhere is another folder on " in str(problem)
-    assert "try an --out that all hosts share" in str(problem)
-    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_the_images_on_a_node_must_be_those_of_the_plan(tmp_path):
