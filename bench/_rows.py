@@ -117,7 +117,7 @@ def frame(runs: Sequence[Mapping[str, object]], tables: list[pa.Table], columns:
     Text becomes categoricals, which take a tenth of the memory of strings and compare as fast as numbers.
     """
     lengths = [table.num_rows for table in tables]
-    # permissive: where one run counts in halves, all numbers of the column are fractions
+    # permissive: integers with numbers that are none become numbers that are none
     together = pa.concat_tables([_rows(NOTHING, columns, {}), *tables], promote_options="permissive")
     tables.clear()
     measured = together.to_pandas(split_blocks=True, self_destruct=True)
