@@ -14,6 +14,7 @@ from bench.atomic import read_json
 from bench.build import PixelStatistics, Task, build
 from bench.config import RunConfig
 from bench.data import Dataset
+from bench.data.again import load_again
 from bench.gradients import Gradients, draw, settle, variants
 from bench.metrics import noise_generator
 from estimators import Latent, load
@@ -34,11 +35,7 @@ def load_run(folder: Path) -> tuple[RunConfig, Dataset, Task]:
     if not (folder / "checkpoint.safetensors").is_file() or "config" not in recorded:
         raise ValueError(f"{folder} holds no finished run; try --checkpoint results/NAME/runs/RUN of one that is done")
     config = RunConfig(**recorded["config"])
-    source = recorded["provenance"]["dataset"]
-    spec = f"folder:{source['path']}" if config.dataset.startswith("folder:") else config.dataset
-    dataset = data.load(spec, image_size=source.get("image_size"))
-    if dataset.fingerprint != config.fingerprint:
-        raise ValueError(f"{spec} has changed since the run in {folder} was trained on it; run it again")
+    dataset = load_again(config.dataset, recorded["provenance"]["dataset"], config.fingerprint)
     task = build(config, dataset.shape, PixelStatistics(*data.pixel_statistics(dataset.train)))
     task.load_state_dict(load_file(folder / "checkpoint.safetensors"))
     return config, dataset, task

@@ -3,6 +3,7 @@
 import errno
 import functools
 import re
+import socket
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -66,9 +67,15 @@ class Job:
 def perform(job: Job, dataset: Dataset, should_stop: Callable[[], bool] = lambda: False) -> None:
     """Do the run unless it is finished or another process has it. A run that diverges or raises is recorded.
 
-    Raises OSError if the disk is full, since then nothing can be recorded.
+    Raises OSError if the disk is full, since then nothing can be recorded, and ValueError where the sweep's folder is
+    not: nobody would see what is written there.
     """
     folder = job.folder
+    if not folder.path.is_dir():
+        raise ValueError(
+            f"{folder.path} is not here on {socket.gethostname()}; give --out a folder that all nodes share, and see "
+            "that it is mounted there"
+        )
     with folder.lock() as ours:
         if not ours or folder.finished:
             return

@@ -1,5 +1,6 @@
 """Sweeps on a Slurm site: the table of an undisturbed one, whatever dies, and no job twice in the queue."""
 
+import dataclasses
 import json
 import os
 import pickle
@@ -19,7 +20,7 @@ from bench import data, records, sweep
 from bench import executors as bench_executors
 from bench.config import Preset
 from bench.data.again import load_again
-from bench.perform import Job
+from bench.perform import Job, perform
 
 RUN = ["run", "--dataset", "digits", "--preset", "quick", "--set", "batch_size=16", "--set", "eval_images=40"]
 SHORT = [*RUN, "--steps", "100", "--set", "eval_every=50", "--set", "log_every=20"]
@@ -353,6 +354,14 @@ def test_what_keeps_a_job_from_its_run_is_handed_back(jobs, monkeypatch):
     monkeypatch.setattr(module.signal, "getsignal", lambda _: print)
     monkeypatch.setattr(module, "perform", lambda *_: 1 / 0)
     assert repr(module.Run(jobs[1], {}, 1)()) == "ZeroDivisionError('division by zero')"
+
+
+def test_a_node_without_the_folder_of_results_says_so(jobs, tmp_path):
+    digits = data.load("digits")
+    lost = dataclasses.replace(jobs[1], out=tmp_path / "not-mounted")
+    with pytest.raises(ValueError, match=r"not-mounted/runs/\w+ is not here on .*; give --out a folder that all nodes"):
+        perform(lost, digits)
+    assert not lost.out.exists()
 
 
 def test_the_images_on_a_node_must_be_those_of_the_plan(tmp_path):
