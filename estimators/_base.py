@@ -51,6 +51,17 @@ class Posterior(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsReplay(Protocol):
+    """A posterior that need not have all head outputs in memory at once."""
+
+    def read_replay(
+        self, code: Tensor, read: Callable[[Tensor, Tensor], Float[Tensor, "k b t"]]
+    ) -> Float[Tensor, "k b L"]:
+        """`read(replay(code), code)`, for a `read` of each position on its own."""
+        ...
+
+
 @dataclass(frozen=True)
 class Patches:
     """Which pixels lie near which latent position: position l of the code stands for the l-th patch of the image."""

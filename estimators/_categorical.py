@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from estimators._base import Estimate, Estimator, Latent, Problem
+from estimators._base import Estimate, Estimator, Latent, Posterior, Problem, ReadsReplay
 
 
 def _distinct(logits: Tensor) -> Tensor:
@@ -40,6 +40,13 @@ def log_prob_by_position(logits: Float[Tensor, "k *n l v"], code: Int[Tensor, "k
     return log_prob(logits.unsqueeze(-2), code.unsqueeze(-1))
 
 
+def replayed_log_prob(posterior: Posterior, code: Int[Tensor, "k b L"]) -> Float[Tensor, "k b L"]:
+    """log q of each position's code in nats, differentiable, without keeping the logits where that can be had."""
+    if isinstance(posterior, ReadsReplay):
+        return posterior.read_replay(code, log_prob_by_position)
+    return log_prob_by_position(posterior.replay(code), code)
+
+
 def kl_to_uniform(logits: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n"]:
     """Sum over positions of log v - H(softmax(logits)), in nats."""
     distinct = _distinct(logits) if logits.ndim > 2 else logits
@@ -70,7 +77,7 @@ class Categorical(Estimator):
         """log p(x|z) and log q(z|x) in nats of k codes per image, drawn without a gradient through sampling."""
         with torch.no_grad():
             code, _ = problem.posterior.rollout(lambda params: self.hard(params, problem.noise), k)
-        return problem.log_lik(code), log_prob(problem.posterior.replay(code), code)
+        return problem.log_lik(code), replayed_log_prob(problem.posterior, code).sum(-1)
 
     def index(self, code: Tensor) -> Int[Tensor, "*n l"]:
         return code.argmax(-1) if code.is_floating_point() else code

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from estimators._base import Estimate, Latent, Problem, require
-from estimators._categorical import log_prob_by_position
+from estimators._categorical import replayed_log_prob
 from estimators.daps import DAPS, step_terms
 
 
@@ -63,7 +63,7 @@ class DAPSLocal(DAPS):
         with torch.no_grad():
             code, _ = problem.posterior.rollout(lambda params: self.hard(params, problem.noise), self.k)
         log_lik, near = self.credit(code, problem)
-        log_q = log_prob_by_position(problem.posterior.replay(code), code)
+        log_q = replayed_log_prob(problem.posterior, code)
         # centred for precision only, as in `daps`; a position of an image is to the rule what an image is there
         step = self.step_size((near - near.mean(0)).flatten(1), log_q.detach().flatten(1), problem.beta)
         weights = step.log_weights.exp().view_as(log_q)

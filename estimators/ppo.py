@@ -6,7 +6,7 @@ from torch import Tensor
 
 from estimators._base import Estimate, Latent, Problem, require
 from estimators._baselines import Critic
-from estimators._categorical import Categorical, log_prob_by_position
+from estimators._categorical import Categorical, replayed_log_prob
 
 COEFFICIENTS = (1e-3, 1e6)
 """The adaptive coefficient stays in between, so that it can always come back."""
@@ -45,9 +45,9 @@ class PPO(Categorical):
     def loss(self, problem: Problem) -> Estimate:
         with torch.no_grad():
             code, _ = problem.behaviour.rollout(lambda params: self.hard(params, problem.noise), self.k)
-            old_log_q = log_prob_by_position(problem.behaviour.replay(code), code)
+            old_log_q = replayed_log_prob(problem.behaviour, code)
         log_lik = problem.log_lik(code)
-        log_q = log_prob_by_position(problem.posterior.replay(code), code)
+        log_q = replayed_log_prob(problem.posterior, code)
         returns = log_lik.detach() + problem.beta * (self.latent.log_prior - log_q.detach().sum(-1))
         baseline, fit = self.critic(returns, problem)
         advantage = returns - baseline

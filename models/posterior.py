@@ -8,11 +8,14 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from models.decoder import CodeEmbedding
 from models.layers import CausalBlock, KeyValueCache, sinusoidal_positions
 
 Draw = Callable[[Tensor], Tensor]
+PIECE = 2**22
+"""Head outputs that `read_replay` has in memory at a time: 16 MiB in float32."""
 
 
 def head(width: int, out: int, hidden: int | None) -> nn.Module:
@@ -74,14 +77,17 @@ class BoundCausal:
         # computed here, where gradients are on, and shared by rollout and replay
         self.image = [block.image(features) for block in network.blocks]  # type: ignore[operator]
 
-    def _params(
+    def _hidden(
         self, x: Float[Tensor, "b k t d"], first: int, caches: list[KeyValueCache] | None
-    ) -> Float[Tensor, "k b t v"]:
+    ) -> Float[Tensor, "b k t d"]:
         net = self.network
         x = x + net.positions[first : first + x.shape[2]]
         for i, block in enumerate(net.blocks):
             x = block(x, self.image[i], caches[i] if caches else None)
-        return net.head(net.norm(x)).float().transpose(0, 1)
+        return net.norm(x)
+
+    def _params(self, hidden: Float[Tensor, "b k t d"]) -> Float[Tensor, "k b t v"]:
+        return self.network.head(hidden).float().transpose(0, 1)
 
     def _begin(self, k: int) -> Float[Tensor, "b k 1 d"]:
         return self.network.begin.weight.expand(self.batch, k, 1, -1)
@@ -90,11 +96,33 @@ class BoundCausal:
         caches = [KeyValueCache(self.network.length) for _ in self.network.blocks]
         x, codes, params = self._begin(k), [], []
         for position in range(self.network.length):
-            params.append(self._params(x, position, caches))
+            params.append(self._params(self._hidden(x, position, caches)))
             codes.append(draw(params[-1]))
             x = self.network.embedding(codes[-1]).transpose(0, 1)
         return torch.cat(codes, 2), torch.cat(params, 2)
 
     def replay(self, code: Tensor) -> Float[Tensor, "k b L v"]:
+        return self._params(self._hidden(self._shifted(code), 0, None))
+
+    def read_replay(
+        self, code: Tensor, read: Callable[[Tensor, Tensor], Float[Tensor, "k b t"]]
+    ) -> Float[Tensor, "k b L"]:
+        """`read(replay(code), code)` for a `read` of each position on its own, a few positions at a time: the outputs
+        are computed again in the backward pass instead of being kept, as L x V of them are gigabytes."""
+        hidden = self._hidden(self._shifted(code), 0, None)
+        positions = max(1, PIECE // (code.shape[0] * code.shape[1] * self.network.head.out_features))
+        pieces = list(zip(hidden.split(positions, 2), code.split(positions, 2), strict=True))
+        if len(pieces) == 1:
+            return read(self._params(hidden), code)
+
+        def read_piece(hidden: Tensor, code: Tensor) -> Tensor:
+            return read(self._params(hidden), code)
+
+        return torch.cat(
+            [checkpoint(read_piece, *piece, use_reentrant=False, preserve_rng_state=False) for piece in pieces], 2
+        )  # type: ignore[arg-type]
+
+    def _shifted(self, code: Tensor) -> Float[Tensor, "b k L d"]:
+        """What each position sees of the codes: the one before it."""
         before = self.network.embedding(code[:, :, :-1]).transpose(0, 1)
-        return self._params(torch.cat([self._begin(code.shape[0]), before], 2), 0, None)
+        return torch.cat([self._begin(code.shape[0]), before], 2)
