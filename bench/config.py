@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import estimators
 
 Posterior = Literal["factorised", "causal"]
-PRESETS = ("quick", "standard", "paper")
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -99,8 +98,10 @@ def preset_file(family: str) -> dict[str, dict]:
     text = (resources.files("bench.presets") / f"{family}.yaml").read_text()
     content = yaml.safe_load(text) or {}
     parent = preset_file(content["extends"]) if "extends" in content else {}
-    merged = dict(parent)
-    for section in ("defaults", *PRESETS):
+    merged = {}
+    for section in dict.fromkeys([*parent, *content]):
+        if section == "extends":
+            continue
         own = content.get(section) or {}
         inherited = parent.get(section, {})
         rules = [*inherited.get("rules", []), *own.get("rules", [])]
@@ -115,14 +116,20 @@ def families() -> list[str]:
     )
 
 
+def presets(family: str) -> list[str]:
+    """Names of a dataset family's presets."""
+    return [section for section in preset_file(family) if section != "defaults"]
+
+
 class Preset:
     """Settings of one preset for one dataset, with the rules that adapt them to an estimator and a posterior."""
 
     def __init__(self, dataset: str, name: str) -> None:
         """Raises ValueError for a name that is not a preset."""
-        if name not in PRESETS:
-            raise ValueError(f"unknown preset {name!r}; {estimators.nearest(name, PRESETS)}")
-        content = preset_file(dataset.partition(":")[0])
+        family = dataset.partition(":")[0]
+        if name not in presets(family):
+            raise ValueError(f"unknown preset {name!r}; {estimators.nearest(name, presets(family))}")
+        content = preset_file(family)
         self.name = name
         self.settings = {**content["defaults"], **content[name]}
         self.rules: list[dict] = [*content["defaults"]["rules"], *content[name]["rules"]]

@@ -34,12 +34,12 @@ def datasets() -> Iterator[str]:
 
 def presets() -> Iterator[str]:
     for family in config.families():
-        for name in config.PRESETS:
+        for name in config.presets(family):
             preset = config.Preset(family, name)
             s = preset.settings
             size = f"L={s['length'] or 'by size'} V={s['vocab']} d={s['width']}"
             yield (
-                f"{family:14} {name:9} steps={s['steps']} batch_size={s['batch_size']} lr={s['lr']:g} {size} "
+                f"{family:14} {name:11} steps={s['steps']} batch_size={s['batch_size']} lr={s['lr']:g} {size} "
                 f"beta={s['beta']:g}->{s['beta_end']:g} {s['likelihood']} seeds={preset.seeds}"
             )
 

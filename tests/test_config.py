@@ -1,7 +1,7 @@
 import pytest
 
 import estimators
-from bench.config import PRESETS, Preset, RunConfig, families, parse_settings, resolve
+from bench.config import Preset, RunConfig, families, parse_settings, presets, resolve
 
 SHAPE = (3, 32, 32)
 
@@ -20,8 +20,7 @@ def config(estimator: str = "daps", *, family: str = "cifar10", preset: str = "q
     return resolve(estimator=estimator, preset=Preset(family, preset), overrides=overrides, **{**given, **changes})
 
 
-@pytest.mark.parametrize("family", families())
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(("family", "name"), [(family, name) for family in families() for name in presets(family)])
 def test_every_preset_resolves_for_every_estimator_and_posterior(family, name):
     for estimator in estimators.CURATED:
         for posterior in ("factorised", "causal"):
@@ -110,3 +109,15 @@ def test_settings_keep_equals_signs_and_read_none_and_lists():
 def test_unknown_presets_name_the_nearest():
     with pytest.raises(ValueError, match=r"unknown preset 'quik'; did you mean quick\?"):
         Preset("digits", "quik")
+
+
+def test_the_papers_imagenet_settings_are_a_preset_of_folders():
+    made = config(family="folder", preset="imagenet256", shape=(3, 256, 256))
+    assert (made.length, made.vocab, made.layers, made.batch_size, made.beta) == (1024, 1024, 6, 64, 50.0)
+    assert made.arguments["ess_target"] == 0.25
+    assert (
+        config("gumbel_softmax", family="folder", preset="imagenet256", shape=(3, 256, 256), posterior="causal").lr
+        == 1e-4
+    )
+    with pytest.raises(ValueError, match="unknown preset 'imagenet256'"):
+        Preset("digits", "imagenet256")

@@ -65,10 +65,10 @@ def test_scoring_that_pads_token_0_is_caught(monkeypatch):
 
     def masked(self, code):
         before = self.network.embedding(code[:, :, :-1]) * (code[:, :, :-1, None] != 0)
-        return self._params(torch.cat([self._begin(code.shape[0]), before.transpose(0, 1)], 2), 0, None)
+        return torch.cat([self._begin(code.shape[0]), before.transpose(0, 1)], 2)
 
     with monkeypatch.context() as patch:
-        patch.setattr(BoundCausal, "replay", masked)
+        patch.setattr(BoundCausal, "_shifted", masked)
         with pytest.raises(AssertionError):
             test_sampled_log_q_is_scored_log_q("causal")
 

@@ -15,7 +15,7 @@ Estimators = Annotated[
     typer.Option("--estimator", "-e", help="all, or a list such as daps:k=16,vq,fsq; may be repeated"),
 ]
 Dataset = Annotated[str, typer.Option(help="digits, photos, mnist, fashion_mnist, cifar10, cifar100, folder:PATH")]
-PresetName = Annotated[str, typer.Option(help="quick, standard or paper")]
+PresetName = Annotated[str, typer.Option(help="quick, standard, paper, or another that bench list presets names")]
 PosteriorName = Annotated[PosteriorChoice, typer.Option(help="how q(z|x) factorises over positions")]
 Seeds = Annotated[int | None, typer.Option(min=1, help="seeds 0, 1, ... [default: the preset's]")]
 Steps = Annotated[int | None, typer.Option(min=1, help="optimiser steps [default: the preset's]")]
