@@ -85,14 +85,6 @@ def numbers(option: str, text: str, kind: type[T]) -> list[T]:
         raise ValueError(f"{option} {text} is not a list of numbers; try {option} 1,2,4") from None
 
 
-def image_shape(dataset: str) -> tuple[int, int, int]:
-    """(channels, height, width) of a dataset that has one. Raises ValueError for others."""
-    shapes = {info.name: info.shape for info in data.catalogue() if info.shape}
-    if dataset not in shapes:
-        raise ValueError(f"--dataset {dataset} has no shape of its own; {estimators.nearest(dataset, shapes)}")
-    return shapes[dataset]
-
-
 def downloads(names: Sequence[str]) -> list[str]:
     """What `bench fetch` is to get, split at commas. Raises ValueError for what cannot be downloaded."""
     valid = [info.name for info in data.catalogue() if info.source == "download"] + ["weights"]

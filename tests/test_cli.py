@@ -259,18 +259,6 @@ def test_fetch_names_what_can_be_fetched(bench):
     assert "did you mean cifar10?" in err
 
 
-def test_speed_prints_a_ratio_per_estimator(bench):
-    arguments = ["speed", "--estimator", "vq,straight_through", "--dataset", "digits", "--batch-size", "8"]
-    code, out, err = bench(*arguments)
-    assert code == 0, err
-    assert "GFLOP/s" in out
-    for name in ("vq", "straight_through", "causal"):
-        assert name in out
-    code, _, err = bench("speed", "--estimator", "vq", "--dataset", "folder:x")
-    assert code == 2
-    assert "has no shape of its own" in err
-
-
 def test_images_of_ones_own_train_through_a_folder(bench, tmp_path):
     generator = torch.Generator().manual_seed(0)
     for split, count in (("train", 20), ("test", 6)):

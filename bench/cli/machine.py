@@ -39,25 +39,49 @@ def fetch(
 
 
 def speed(
-    estimator: options.Estimators,
-    dataset: Annotated[str, typer.Option(help="whose image shape and paper-size network to time")] = "cifar10",
+    estimator: options.Estimators = ["all"],  # noqa: B006
+    dataset: Annotated[
+        str, typer.Option(help="whose paper-size networks to time, such as cifar10,imagenet256")
+    ] = "cifar10",
     posterior: options.PosteriorName = "both",
-    batch_size: Annotated[int, typer.Option(min=1, help="images per step")] = 32,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="images per step [default: a few on the CPU, the preset's on a GPU]")
+    ] = None,
     device: options.Device = "auto",
+    write: Annotated[Path | None, typer.Option(help="also write FOLDER/speed.md and speed.json")] = None,
+    check: Annotated[bool, typer.Option("--check", help="say what got slower than results/reference/speed.md")] = False,
 ) -> None:
     """Time a training step against its arithmetic, and the loop around it."""
+    import shlex
+
     import torch
     from rich.console import Console
 
     from bench import choose, speed
 
     chosen = choose.device(device)
-    shape = choose.image_shape(dataset)
-    typer.echo(f"{dataset}, paper preset, batch {batch_size}, {chosen}, {torch.get_num_threads()} threads")
-    timings = speed.measure(
-        options.expanded(estimator), options.posteriors(posterior), dataset, shape, batch_size, chosen
-    )
-    Console(width=None if sys.stdout.isatty() else 160).print(speed.table(timings))
+    texts, posteriors = options.expanded(estimator), options.posteriors(posterior)
+    sizes = [speed.size(name.strip()) for name in dataset.split(",")]
+    reference = speed.load(speed.REFERENCE, chosen) if check else None
+    timings = []
+    for size in sizes:
+        for timing in speed.measure(texts, posteriors, size, batch_size, chosen):
+            timings.append(timing)
+            typer.echo(
+                f"{size.name} {timing.estimator} {timing.posterior}: {timing.ratio:.2f} times its floor", err=True
+            )
+    typer.echo(f"{chosen}, {torch.get_num_threads()} threads")
+    Console(width=None if sys.stdout.isatty() else 200).print(speed.table(timings))
+    if write is not None:
+        for path in speed.write(write, timings, chosen, shlex.join(["bench", *sys.argv[1:]])):
+            typer.echo(f"  {path}")
+    if reference is not None:
+        changes = list(speed.compare(reference, timings))
+        slower = [change for change in changes if change.slower]
+        for change in slower:
+            typer.echo(f"slower: {change}")
+        typer.echo(f"{len(slower)} of {len(changes)} ratios are more than {speed.SLOWER} times the reference's")
+        raise typer.Exit(1 if slower else 0)
 
 
 def gradients(

@@ -1,0 +1,12 @@
+"""How fast a training step is, as a ratio to its arithmetic; what the loop around it costs; and whether that got worse.
+
+Machines are shared and differ, so only ratios mean anything: a floor is the work of a step, counted, at the rate that
+this machine reached in between the steps.
+"""
+
+from bench.speed._measure import Timing, measure
+from bench.speed._reference import REFERENCE, SLOWER, compare, load, write
+from bench.speed._sizes import Size, size, sizes
+from bench.speed._table import table
+
+__all__ = ["REFERENCE", "SLOWER", "Size", "Timing", "compare", "load", "measure", "size", "sizes", "table", "write"]

@@ -1,0 +1,71 @@
+"""The work of a step: floating-point operations of its products, and bytes that its operations read and write."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Work:
+    gflop: float
+    """Of matrix products and convolutions, as executed: what is computed again in the backward pass counts again."""
+    gigabytes: float
+    """Inputs and outputs of every operation, one by one, as eager execution has them pass through memory."""
+
+
+class Traffic(TorchDispatchMode):
+    """Adds up `bytes` of tensors that operations read and write. Views cost nothing."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            self.bytes += sum(
+                leaf.numel() * leaf.element_size()
+                for leaf in tree_leaves((args, kwargs, out))
+                if isinstance(leaf, Tensor)
+            )
+        return out
+
+
+def count(step: Callable[[], object]) -> Work:
+    """Do the step once, watched."""
+    # the math backend spells attention out as products that the counter knows on every device
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        step()
+    with Traffic() as traffic:
+        step()
+    return Work(counter.get_total_flops() / 1e9, traffic.bytes / 1e9)
+
+
+class Yardsticks:
+    """What the machine does at this moment: a float32 matrix product, and a copy larger than its caches."""
+
+    SIDE = 2048
+    COPIED = 2**26
+
+    def __init__(self, device: str) -> None:
+        self.factors = [torch.randn(self.SIDE, self.SIDE, device=device) for _ in range(2)]
+        self.source = torch.zeros(self.COPIED // 4, device=device)
+        self.target = torch.empty_like(self.source)
+
+    def product(self) -> None:
+        torch.mm(*self.factors)
+
+    def copy(self) -> None:
+        self.target.copy_(self.source)
+
+    def gflop_per_second(self, seconds: float) -> float:
+        """Of one `product`."""
+        return 2 * self.SIDE**3 / 1e9 / seconds
+
+    def gigabytes_per_second(self, seconds: float) -> float:
+        """Of one `copy`, which reads and writes."""
+        return 2 * self.COPIED / 1e9 / seconds

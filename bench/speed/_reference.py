@@ -1,0 +1,92 @@
+"""The committed table of ratios, written by a command, and what became slower since."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bench.atomic import write_atomically
+from bench.provenance import git_commit, hardware, package_versions
+from bench.speed._measure import Timing
+from bench.speed._table import frame, markdown
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+"""Of a checkout; there is none in an installed package."""
+KEY = ("dataset", "estimator", "posterior", "batch")
+SLOWER = 1.25
+"""Times the reference's ratio, from where on it is said: two runs on one machine differ by less."""
+
+
+def write(folder: Path, timings: Sequence[Timing], device: str, command: str) -> list[Path]:
+    """speed.md for people and speed.json for `compare`; rows of other devices that are there stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    here = {"command": command, "commit": git_commit(), "hardware": hardware(), "versions": package_versions()}
+    known = json.loads((folder / "speed.json").read_text()) if (folder / "speed.json").exists() else {}
+    rows = frame(timings).to_dict("records")
+    known[device] = {**here, "rows": rows}
+    paths = [folder / "speed.json", folder / "speed.md"]
+    write_atomically(paths[0], (json.dumps(known, indent=1) + "\n").encode())
+    write_atomically(paths[1], _page(known).encode())
+    return paths
+
+
+def load(folder: Path, device: str) -> pd.DataFrame:
+    """The rows for a device. Raises ValueError if there are none."""
+    path = folder / "speed.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    if device not in known:
+        raise ValueError(f"{path} has no timings for {device}; make some with bench speed --write {folder}")
+    return pd.DataFrame(known[device]["rows"])
+
+
+@dataclass(frozen=True)
+class Change:
+    """A ratio to the floor that the reference has too."""
+
+    what: str
+    then: float
+    now: float
+
+    @property
+    def slower(self) -> bool:
+        return self.now > SLOWER * self.then
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.now:.2f} times its floor, was {self.then:.2f}"
+
+
+def compare(reference: pd.DataFrame, timings: Sequence[Timing]) -> Iterator[Change]:
+    """Steps and sampling of the timings that the reference has at the same batch size."""
+    for timing in timings:
+        rows = reference[(reference[list(KEY)] == [getattr(timing, key) for key in KEY]).all(axis=1)]
+        for _, row in rows.iterrows():
+            name = f"{timing.dataset}, {timing.estimator}, {timing.posterior}"
+            yield Change(f"{name}, step", float(row["ratio"]), timing.ratio)
+            if not math.isnan(timing.sampling_ratio):
+                yield Change(f"{name}, sampling", float(row["sampling_ratio"]), timing.sampling_ratio)
+
+
+def _page(known: Mapping[str, dict]) -> str:
+    fields = Timing.__dataclass_fields__
+    parts = [
+        "# Speed: a training step against its arithmetic",
+        "The floor is the step's matrix products and convolutions, counted, at the rate of a large float32 product "
+        "that was timed in between the steps; `time / floor` is what compares between machines. `GB` is what "
+        "operations read and write one by one, and `bytes ms` what a large copy of as much would take: where that is "
+        "the larger one, the step is bound by memory. `sampling`: drawing the step's codes position by position, "
+        "without a gradient. `loop overhead`: data and logging, outside the step.",
+    ]
+    for device, found in known.items():
+        where = found["hardware"]
+        machine = where.get("gpu") if device == "cuda" else f"{where['threads']} threads of {where['cpu']}"
+        parts.append(f"## {device}: {machine}")
+        parts.append(f"Command: `{found['command']}`, at commit {str(found['commit'])[:7]}, "
+                     f"torch {found['versions']['torch']}, Python {found['versions']['python']}.")  # fmt: skip
+        rows = pd.DataFrame(found["rows"])
+        for (dataset, batch), group in rows.groupby(["dataset", "batch"], sort=False):
+            timings = [Timing(**{name: row[name] for name in fields}) for row in group.to_dict("records")]
+            parts.append(f"### {dataset}, paper size, {batch} images per step\n\n{markdown(timings)}")
+    return "\n\n".join(parts) + "\n"
