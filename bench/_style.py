@@ -2,8 +2,8 @@
 
 import colorsys
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
 
@@ -106,6 +106,23 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
         mark = _claim(_SHIPPED.index(name) if shipped else crc32(name.encode()), _MARKS, mark_slots)
         chosen[name] = Style(_tone(hues[family], tone), _MARKERS[mark % len(_MARKERS)], _DASHES[mark % len(_DASHES)])
     return {name: chosen[name] for name in reading_order(names)}
+
+
+def told_apart(names: Mapping[str, str]) -> dict[str, Style]:
+    """The styles of `names` (by what they are called), those of the first 12 with markers that all differ.
+
+    For points in grey print, where neither colours nor dashes help: a marker that is there already is replaced by one
+    that is free. Shipped estimators keep theirs.
+    """
+    known = styles(names.values())
+    found = {called: known[name] for called, name in names.items()}
+    first = sorted(list(names)[: len(_MARKERS)], key=lambda called: names[called] not in _SHIPPED)
+    taken: set[str] = set()
+    for called in first:
+        if found[called].marker in taken:
+            found[called] = replace(found[called], marker=next(m for m in _MARKERS if m not in taken))
+        taken.add(found[called].marker)
+    return found
 
 
 def _family(name: str) -> str:

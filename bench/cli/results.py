@@ -26,12 +26,26 @@ def status(
     console.print(status.view(folder))
 
 
-def plot(folder: options.Folder) -> None:
-    """Draw the figures and print the table again, from the records alone."""
+def plot(
+    folder: options.Folder,
+    style: Annotated[
+        Literal["screen", "paper"], typer.Option(help="paper: PDF at column width, into figures/paper")
+    ] = "screen",
+) -> None:
+    """Draw the figures again, from the records alone: with the table, or for a paper."""
     from bench import records
 
-    records.load(folder)
-    summarise(folder)
+    if style == "screen":
+        records.load(folder)
+        summarise(folder)
+        return
+    from bench import paper
+
+    paths = paper.draw(folder)
+    for path in paths:
+        typer.echo(f"  {path}")
+    if not paths:
+        typer.echo(f"bench: no figures: no run in {folder} has finished; see bench status {folder}", err=True)
 
 
 def report(folder: options.Folder) -> None:

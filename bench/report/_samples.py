@@ -69,7 +69,7 @@ def gallery(setting: Setting, order: Sequence[int], runs: Path, budget: int = BY
 
     Pictures are fewer where they would not fit into `budget` bytes. None where no run left any.
     """
-    originals, found, different = _collect(setting, order, runs)
+    originals, found, different = collect(setting, order, runs)
     if originals is None:
         return None
     left_out = []
@@ -99,7 +99,7 @@ def gallery(setting: Setting, order: Sequence[int], runs: Path, budget: int = BY
     return Gallery(_picture(shown), [_picture(one[None]) for one in shown], shown.shape[1:3], panels, top, left_out)
 
 
-def _collect(
+def collect(
     setting: Setting, order: Sequence[int], runs: Path
 ) -> tuple[Strip | None, list[tuple[int, Run, Strip]], list[str]]:
     originals: Strip | None = None
