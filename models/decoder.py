@@ -76,9 +76,9 @@ class ConvDecoder(nn.Module):
             )
         widths = [max(hidden // 2**i, channels) for i in range(doublings)]
         layers: list[nn.Module] = [nn.Conv2d(width, hidden, 3, padding=1)]
-        layers += [ResidualBlock(hidden), ResidualBlock(hidden), nn.ReLU()]
+        layers += [ResidualBlock(hidden), ResidualBlock(hidden), nn.ReLU(inplace=True)]
         for before, after in zip(widths, [*widths[1:], channels], strict=True):
-            layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
+            layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), nn.ReLU(inplace=True)]
         self.body = nn.Sequential(*layers[:-1]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, code: Tensor) -> Float[Tensor, "n channels height columns"]:

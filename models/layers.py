@@ -60,12 +60,17 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "n t d"], keys: Tensor, values: Tensor, causal: bool = False
     ) -> Float[Tensor, "n t d"]:
-        attended = scaled_dot_product_attention(self._split(self.query(x)), keys, values, is_causal=causal)
+        queries = self._split(self.query(x))
+        if queries.shape[-2] == 1:
+            # one query to everything cached: reading the cache is all there is to do, and plain products do just that
+            attended = (queries * queries.shape[-1] ** -0.5 @ keys.transpose(-1, -2)).softmax(-1) @ values
+        else:
+            attended = scaled_dot_product_attention(queries, keys, values, is_causal=causal)
         return self.out(attended.transpose(1, 2).flatten(-2))
 
 
 def mlp(width: int, ratio: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, ratio * width), nn.ReLU(), nn.Linear(ratio * width, width))
+    return nn.Sequential(nn.Linear(width, ratio * width), nn.ReLU(inplace=True), nn.Linear(ratio * width, width))
 
 
 class EncoderBlock(nn.Module):
@@ -94,7 +99,8 @@ class CausalBlock(nn.Module):
 
     def image(self, features: Float[Tensor, "b L d"]) -> tuple[Tensor, Tensor]:
         """Keys and values of an image's features, for `forward`."""
-        return self.cross_attention.keys_values(features)
+        keys, values = self.cross_attention.keys_values(features)
+        return keys.contiguous(), values.contiguous()
 
     def forward(
         self, x: Float[Tensor, "b k t d"], image: tuple[Tensor, Tensor], cache: KeyValueCache | None = None
@@ -121,7 +127,7 @@ class ResidualBlock(nn.Module):
             nn.ReLU(),
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             nn.GroupNorm(groups, width),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(width, width, 1),
         )
 
