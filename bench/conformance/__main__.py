@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import estimators
 
@@ -16,6 +17,8 @@ def main(specs: list[str]) -> int:
     except ValueError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
+    # the problems are tiny: more threads only wait for each other
+    torch.set_num_threads(1)
     chosen = [f"--estimator={spec}" for spec in specs]
     # by path, not by --pyargs: only then does pytest read the conftest that adds the option in time
     return pytest.main([str(Path(__file__).parent), "-q", "-p", "no:cacheprovider", *chosen])
