@@ -54,7 +54,9 @@ class Local:
         for gpu in gpus or [None] * workers:
             self._gpus.put(gpu)
         self._pool = ThreadPoolExecutor(workers)
-        self._stop = _CONTEXT.Event()
+        # closed to ask the workers to stop. Not an Event of multiprocessing: that has a lock, and whoever is killed
+        # while he holds it stops all others for ever
+        self._asked, self._ask = _CONTEXT.Pipe(duplex=False)
         # starting a process looks after the dead ones too, and only one thread may collect an exit code
         self._collecting = threading.Lock()
 
@@ -63,7 +65,7 @@ class Local:
 
     def _run(self, job: Job) -> None:
         gpu = self._gpus.get()
-        arguments = (job, self._dataset, self._threads, gpu, self._stop)
+        arguments = (job, self._dataset, self._threads, gpu, self._asked)
         try:
             process = _CONTEXT.Process(target=_work, args=arguments, name=str(job))
             with self._collecting:
@@ -80,7 +82,7 @@ class Local:
             raise WorkerDied(_words(code))
 
     def stop(self) -> None:
-        self._stop.set()
+        self._ask.close()
         self._pool.shutdown(cancel_futures=True)
 
 
@@ -90,18 +92,20 @@ def _words(code: int) -> str:
     return "killed (SIGKILL), by someone or because memory ran out"
 
 
-def _work(job: Job, dataset: Dataset, threads: int, gpu: str | None, stop: threading.Event) -> None:
+def _work(
+    job: Job, dataset: Dataset, threads: int, gpu: str | None, asked: multiprocessing.connection.Connection
+) -> None:
     """The process of one run."""
+    stop = threading.Event()
     # Ctrl-C reaches every process of the terminal; the first one decides what becomes of the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: stop_here.set())
-    stop_here = threading.Event()
-    threading.Thread(target=_follow, args=(stop_here,), daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    threading.Thread(target=_follow, args=(asked, stop), daemon=True).start()
     torch.set_num_threads(threads)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     try:
-        perform(job, dataset, lambda: stop.is_set() or stop_here.is_set())
+        perform(job, dataset, stop.is_set)
     except OSError as error:
         if not is_disk_full(error):
             raise
@@ -109,9 +113,7 @@ def _work(job: Job, dataset: Dataset, threads: int, gpu: str | None, stop: threa
         os._exit(DISK_FULL)
 
 
-def _follow(stop: threading.Event) -> None:
-    """Stop when the process that wanted the run is gone, however it went."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    multiprocessing.connection.wait([parent.sentinel])
+def _follow(asked: multiprocessing.connection.Connection, stop: threading.Event) -> None:
+    """Stop when the process that wanted the run asks for it or is gone, however it went: either closes the pipe."""
+    multiprocessing.connection.wait([asked])
     stop.set()
