@@ -9,11 +9,10 @@ import hashlib
 import os
 import uuid
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
-from typing import BinaryIO, Literal
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from typing import Literal
+
+from bench.download import download
 
 TIMEOUT = 10.0
 """Seconds without an answer or a byte after which a download counts as failed."""
@@ -27,8 +26,6 @@ class Weights:
     filename: str
     url: str
     sha256: str
-    size: int
-    """Bytes."""
     used_by: str
     """The metric that cannot be computed without this file."""
 
@@ -50,7 +47,6 @@ WEIGHTS: dict[str, Weights] = {
             url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
             "weights-inception-2015-12-05-6726825d.pth",
             sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-            size=95_628_359,
             used_by="rfid",
         ),
         Weights(
@@ -58,7 +54,6 @@ WEIGHTS: dict[str, Weights] = {
             filename="alexnet-owt-7be5be79.pth",
             url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
             sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-            size=244_408_911,
             used_by="lpips",
         ),
     )
@@ -177,49 +172,11 @@ def _download(weights: Weights, *, progress: bool) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with partial.open("xb") as file:
-                digest = _stream(weights, file, progress=progress)
-            if digest != weights.sha256:
-                raise ValueError(
-                    f"{weights.filename}: what came from {weights.url} has sha256 {digest[:8]}, "
-                    f"not {weights.sha256[:8]}"
-                )
+            download([weights.url], partial, f"sha256:{weights.sha256}", progress=progress, timeout=TIMEOUT)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
-    except (OSError, HTTPException) as error:
-        raise ValueError(f"{weights.filename}: {_in_words(error)}, getting {weights.url}") from error
-
-
-def _stream(weights: Weights, file: BinaryIO, *, progress: bool) -> str:
-    """Copies the URL into `file` and returns the sha256 of what arrived."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    bar = Progress(*columns, console=console, disable=not (progress and console.is_terminal))
-    request = Request(weights.url, headers={"User-Agent": "discrete-latents-bench"})
-    digest = hashlib.sha256()
-    received = 0
-    with urlopen(request, timeout=TIMEOUT) as response, bar:
-        promised = response.headers["Content-Length"]
-        task = bar.add_task(weights.filename, total=weights.size)
-        while chunk := response.read(1 << 20):
-            file.write(chunk)
-            digest.update(chunk)
-            received += len(chunk)
-            bar.update(task, completed=received)
-    if promised is not None and received != int(promised):
-        raise ValueError(f"{weights.filename}: cut off at {received} of {promised} bytes, getting {weights.url}")
-    return digest.hexdigest()
-
-
-def _in_words(error: OSError | HTTPException) -> str:
-    """`Connection refused` rather than `<urlopen error [Errno 111] Connection refused>`."""
-    if isinstance(error, HTTPError):
-        return str(error)
-    if isinstance(error, OSError) and error.filename:
-        return f"cannot write {error.filename} ({error.strerror})"
-    cause = getattr(error, "reason", error)
-    return str(getattr(cause, "strerror", None) or cause)
+    except OSError as error:
+        raise ValueError(f"{weights.filename}: cannot write {error.filename} ({error.strerror})") from error
+    except ValueError as error:
+        raise ValueError(f"{weights.filename}: {error}, getting {weights.url}") from error

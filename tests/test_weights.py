@@ -69,7 +69,6 @@ def publish(monkeypatch, server, name: str, path: str) -> weights.Weights:
         weights.WEIGHTS[name],
         url=f"http://127.0.0.1:{server.server_port}{path}",
         sha256=hashlib.sha256(GOOD).hexdigest(),
-        size=len(GOOD),
     )
     monkeypatch.setitem(weights.WEIGHTS, name, entry)
     return entry
@@ -155,8 +154,8 @@ def test_fetch_replaces_a_corrupt_file(monkeypatch, server, checkpoints):
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("/changed", "has sha256 [0-9a-f]{8}, not [0-9a-f]{8}"),
-        ("/truncated", f"cut off at 1000 of {len(GOOD)} bytes"),
+        ("/changed", r"wrong checksum \(sha256 [0-9a-f]{64}, not [0-9a-f]{64}\)"),
+        ("/truncated", f"ended after 1000 of {len(GOOD)} bytes"),
         ("/stalled", "timed out"),
         ("/missing", "HTTP Error 404: Not Found"),
     ],

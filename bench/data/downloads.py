@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from bench.data.images import Dataset, in_memory
-from bench.data.transfer import download
+from bench.download import download
 
 # Name here: name of torchvision's class, and the folder in which that class keeps its files.
 _CLASSES = {
@@ -88,7 +88,7 @@ def _obtain(name: str, where: Path, progress: bool) -> None:
         for urls, target, md5 in _archives(name):
             archive = Path(scratch) / target
             archive.parent.mkdir(parents=True, exist_ok=True)
-            download(urls, archive, md5, progress=progress)
+            download(urls, archive, f"md5:{md5}", progress=progress)
         _class(name)(scratch, download=True)  # finds the archives in place and unpacks them
         try:
             (Path(scratch) / where.name).rename(where)

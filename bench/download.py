@@ -8,21 +8,21 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from bench.data.progress import progress_bar
+from bench.progress import progress_bar
 
-_TIMEOUT = 30.0  # seconds without a byte
 _CHUNK = 1 << 20
 
 
-def download(urls: Iterable[str], target: Path, md5: str, *, progress: bool) -> None:
-    """Writes `target` from the first of `urls` that delivers the file with this checksum.
+def download(urls: Iterable[str], target: Path, checksum: str, *, progress: bool, timeout: float = 30.0) -> None:
+    """Writes `target` from the first of `urls` that delivers the file with this `checksum`, such as "sha256:9f86...".
 
-    Raises ValueError saying what went wrong with each of them; then there is no `target`.
+    Gives up on one after `timeout` seconds without a byte. Raises ValueError saying what went wrong with each of them;
+    then there is no `target`.
     """
     problems = []
     for url in urls:
         try:
-            problem = _attempt(url, target, md5, progress)
+            problem = _attempt(url, target, checksum, progress, timeout)
         except (OSError, HTTPException) as error:
             problem = _in_words(error)
         if problem is None:
@@ -32,12 +32,13 @@ def download(urls: Iterable[str], target: Path, md5: str, *, progress: bool) -> 
     raise ValueError("; ".join(problems))
 
 
-def _attempt(url: str, target: Path, md5: str, progress: bool) -> str | None:
+def _attempt(url: str, target: Path, checksum: str, progress: bool, timeout: float) -> str | None:
     """What is wrong with the file that came, or None."""
-    digest = hashlib.md5(usedforsecurity=False)  # the checksum its publisher gives
+    algorithm, _, wanted = checksum.partition(":")
+    digest = hashlib.new(algorithm, usedforsecurity=False)  # the checksum its publisher gives
     received = 0
     request = Request(url, headers={"User-Agent": "discrete-latents-bench"})
-    with urlopen(request, timeout=_TIMEOUT) as response, target.open("wb") as file:
+    with urlopen(request, timeout=timeout) as response, target.open("wb") as file:
         length = response.headers["Content-Length"]
         promised = int(length) if length else None
         with progress_bar(target.name, promised, wanted=progress, in_bytes=True) as advance:
@@ -48,8 +49,8 @@ def _attempt(url: str, target: Path, md5: str, progress: bool) -> str | None:
                 advance(len(chunk))
     if promised is not None and received < promised:
         return f"the connection ended after {received} of {promised} bytes"
-    if digest.hexdigest() != md5:
-        return f"the {received} bytes that came have a wrong checksum (md5 {digest.hexdigest()}, not {md5})"
+    if digest.hexdigest() != wanted:
+        return f"the {received} bytes that came have a wrong checksum ({algorithm} {digest.hexdigest()}, not {wanted})"
     return None
 
 
