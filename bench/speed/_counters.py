@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,22 @@ class Work:
     """Inputs and outputs of every operation, one by one, as eager execution has them pass through memory."""
 
 
-class Traffic(TorchDispatchMode):
-    """Adds up `bytes` of tensors that operations read and write. Views cost nothing."""
+class Counter(TorchDispatchMode):
+    """Adds up floating-point operations, by torch's formulas, and bytes that operations read and write. Views cost
+    nothing.
 
-    bytes = 0
+    Not torch's FlopCounterMode: that hooks into every module's gradient, and so many hooks on a long chain of
+    operations, such as sampling a thousand positions, overflow the stack.
+    """
+
+    flops = bytes = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **kwargs, out_val=out)
         if not func.is_view:
             self.bytes += sum(
                 leaf.numel() * leaf.element_size()
@@ -37,12 +46,12 @@ class Traffic(TorchDispatchMode):
 
 def count(step: Callable[[], object]) -> Work:
     """Do the step once, watched."""
-    # the math backend spells attention out as products that the counter knows on every device
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    # the math backend spells attention out as products that there are formulas for on every device
+    with Counter() as products, sdpa_kernel(SDPBackend.MATH):
         step()
-    with Traffic() as traffic:
+    with Counter() as traffic:
         step()
-    return Work(counter.get_total_flops() / 1e9, traffic.bytes / 1e9)
+    return Work(products.flops / 1e9, traffic.bytes / 1e9)
 
 
 class Yardsticks:

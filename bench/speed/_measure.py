@@ -21,8 +21,8 @@ from bench.train import train
 from bench.trainer import Trainer
 
 WARMUP, MOST_STEPS, LEAST_STEPS = 3, 10, 3
-SECONDS = 20.0
-"""Of timed steps; there are fewer of them if they are slow."""
+WARMUP_SECONDS, SECONDS = 2.0, 20.0
+"""Of untimed and of timed steps; there are fewer of them if they are slow."""
 LOOP_STEPS = 20
 IMAGES = 512
 
@@ -177,20 +177,26 @@ def _sampling(timed: TimedTrainer, image: torch.Tensor) -> Callable[[], object]:
 
 def _medians(pieces: dict[str, Callable[[], object]], device: str) -> dict[str, float]:
     """Seconds of each piece, all of them timed in turn so that they see the same machine."""
-    taken: dict[str, list[float]] = {name: [] for name in pieces}
-    began = time.perf_counter()
-    for done in range(WARMUP + MOST_STEPS):
-        if done == WARMUP:
-            began = time.perf_counter()
-        if done >= WARMUP + LEAST_STEPS and time.perf_counter() - began > SECONDS:
-            break
-        for name, piece in pieces.items():
-            _synchronise(device)
-            started = time.perf_counter()
-            piece()
-            _synchronise(device)
-            taken[name].append(time.perf_counter() - started)
-    return {name: statistics.median(seconds[WARMUP:]) for name, seconds in taken.items()}
+
+    def rounds(most: int, least: int, seconds: float) -> Iterator[dict[str, float]]:
+        began = time.perf_counter()
+        for done in range(most):
+            if done >= least and time.perf_counter() - began > seconds:
+                return
+            yield {name: _seconds(piece, device) for name, piece in pieces.items()}
+
+    for _ in rounds(WARMUP, 1, WARMUP_SECONDS):
+        pass
+    taken = list(rounds(MOST_STEPS, LEAST_STEPS, SECONDS))
+    return {name: statistics.median(each[name] for each in taken) for name in pieces}
+
+
+def _seconds(piece: Callable[[], object], device: str) -> float:
+    _synchronise(device)
+    started = time.perf_counter()
+    piece()
+    _synchronise(device)
+    return time.perf_counter() - started
 
 
 def _loop_overhead(timed: TimedTrainer, dataset: Dataset) -> float:
