@@ -1,7 +1,9 @@
-"""What processes cost and what they gain: `python -m bench.executors.benchmark` (about a minute on two idle cores)."""
+"""What processes cost and what they gain: `python -m bench.executors.benchmark` (two minutes on two idle cores)."""
 
+import importlib.util
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,6 +11,8 @@ import typer
 
 from bench import data, records, sweep
 from bench.config import Preset
+from bench.data import Dataset
+from bench.executors import Executor
 from bench.executors.local import Local, cores
 
 NOTHING = 40
@@ -18,7 +22,19 @@ REPETITIONS = 3
 DATASET = "digits"
 
 
-def _seconds(variant: sweep.Variant, seeds: int, workers: int) -> float:
+def _local(workers: int) -> Callable[[Dataset], Executor]:
+    return lambda dataset: Local(dataset, workers)
+
+
+def _ray(dataset: Dataset) -> Executor:
+    """A cluster on this machine; its start is not counted."""
+    from bench.executors import ray
+
+    ray.connect(None)
+    return ray.Ray(dataset, threads=1, runs_per_gpu=None)
+
+
+def _seconds(variant: sweep.Variant, seeds: int, made: Callable[[Dataset], Executor]) -> float:
     """Of a sweep, from its submission to its last row."""
     dataset = data.load(DATASET)
     planned = sweep.plan(
@@ -34,7 +50,7 @@ def _seconds(variant: sweep.Variant, seeds: int, workers: int) -> float:
         records.open_sweep(Path(scratch))
         jobs = sweep.jobs(planned, Path(scratch))
         sweep.queue(jobs, fresh=False)
-        executor = Local(dataset, workers)
+        executor = made(dataset)
         started = time.perf_counter()
         sweep.execute(jobs, executor, retries=0)
         return time.perf_counter() - started
@@ -45,11 +61,13 @@ def main() -> None:
     torch.set_num_threads(1)
     nothing = sweep.Variant("vq", "causal", {})  # an impossible combination: started, recorded, ended
     work = sweep.Variant("daps", "factorised", {"steps": STEPS, "eval_every": STEPS})
-    _seconds(nothing, 1, 1)  # the imports
-    typer.echo(f"overhead: {_seconds(nothing, NOTHING, 1) / (NOTHING + 1):.3f} s per run")
+    _seconds(nothing, 1, _local(1))  # the imports
+    typer.echo(f"local: overhead {_seconds(nothing, NOTHING, _local(1)) / (NOTHING + 1):.3f} s per run")
+    if importlib.util.find_spec("ray") is not None:
+        typer.echo(f"ray: overhead {_seconds(nothing, NOTHING, _ray) / (NOTHING + 1):.3f} s per run")
     workers = cores()
     for _ in range(REPETITIONS):
-        alone, together = (_seconds(work, 2 * workers, count) for count in (1, workers))
+        alone, together = (_seconds(work, 2 * workers, _local(count)) for count in (1, workers))
         typer.echo(
             f"{2 * workers} runs of {STEPS} steps: {alone:.1f} s with 1 worker, {together:.1f} s with {workers}: "
             f"{alone / together:.2f} times"
