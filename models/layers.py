@@ -60,12 +60,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "n t d"], keys: Tensor, values: Tensor, causal: bool = False
     ) -> Float[Tensor, "n t d"]:
-        queries = self._split(self.query(x))
-        if queries.shape[-2] == 1:
-            # one query to everything cached: reading the cache is all there is to do, and plain products do just that
-            attended = (queries * queries.shape[-1] ** -0.5 @ keys.transpose(-1, -2)).softmax(-1) @ values
-        else:
-            attended = scaled_dot_product_attention(queries, keys, values, is_causal=causal)
+        attended = scaled_dot_product_attention(self._split(self.query(x)), keys, values, is_causal=causal)
         return self.out(attended.transpose(1, 2).flatten(-2))
 
 
