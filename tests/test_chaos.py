@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def workers(coordinator: subprocess.Popen) -> list[int]:
 def test_no_row_is_lost_doubled_or_different(tmp_path, bench, capsys):
     seed = random.SystemRandom().randrange(10**6)
     with capsys.disabled():
-        print(f"\nchaos seed {seed}")
+        print(f"\nchaos seed {seed}", file=sys.stderr)
     dice = random.Random(seed)
     kills = restarts = 0
     seeds = 2
@@ -72,7 +73,7 @@ def test_no_row_is_lost_doubled_or_different(tmp_path, bench, capsys):
     code, _, err = bench(*RUN, *SETTINGS, *SURVIVAL, "--seeds", str(seeds), "--out", "chaos")
     assert code == 0, err
     with capsys.disabled():
-        print(f"{kills} kills, {restarts} starts of the command, {seeds} seeds")
+        print(f"{kills} kills, {restarts} starts of the command, {seeds} seeds", file=sys.stderr)
     assert bench(*RUN, *SETTINGS, "--workers", "2", "--seeds", str(seeds), "--out", "undisturbed")[0] == 0
     pd.testing.assert_frame_equal(untimed("chaos"), untimed("undisturbed"), check_exact=True)
     assert {state["state"] for state in records.states(tmp_path / "chaos")} == {"done"}
