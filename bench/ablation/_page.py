@@ -1,15 +1,12 @@
 """The page of an ablation: figures, words and tables in one file that loads nothing."""
 
 import base64
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib.style
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -22,6 +19,7 @@ from bench.ablation._study import Study, study
 from bench.ablation._table import blocks, settings_csv
 from bench.ablation._words import answers, headline, measured, sensitivity
 from bench.atomic import write_atomically
+from bench.report import _template
 from bench.report._how import commands, commits
 from bench.report._metrics import describe, number
 from bench.report._sweep import Run
@@ -134,34 +132,13 @@ def _page(found: Study, drawn: list[tuple[Drawing, Path]]) -> str:
         "commands": commands(found.runs),
         "commits": commits(found.runs),
         "shared": _shared(found),
-        "style": Markup(_file("bench.report", "page.css") + _file("bench.ablation", "ablation.css")),
+        "style": Markup(_template.file("bench.report", "page.css") + _template.file("bench.ablation", "ablation.css")),
     }
-    return _environment().get_template("ablation.html.j2").render(content)
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bench.ablation", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "soft": _soft}
-    return environment
-
-
-def _soft(name: str) -> Markup:
-    """A name of code that may break where its parts end."""
-    return Markup("<wbr>").join(re.split(r"(?<=[:,=/_])(?=[^:,=/_ ])", name))
+    return _template.environment("bench.ablation").get_template("ablation.html.j2").render(content)
 
 
 def _embedded(path: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _file(package: str, name: str) -> str:
-    return (resources.files(package) / name).read_text()
 
 
 def _summary(found: Study) -> list[str]:

@@ -4,16 +4,14 @@ import base64
 import functools
 import hashlib
 import json
-import re
 import shlex
-from importlib import resources
 from typing import Any
 
 import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from bench.report import _charts
+from bench.report import _charts, _template
 from bench.report._codebook import codebook
 from bench.report._curves import COSTS, CURVES, curves, significant
 from bench.report._fairness import fairness
@@ -30,7 +28,7 @@ def page(sweep: Sweep) -> str:
     """The HTML."""
     styles = looks(method.style for setting in sweep.settings for method in setting.methods)
     sections = [_section(sweep, setting, styles) for setting in sweep.settings]
-    script, library = _file("page.js"), _vega()
+    script, library = _template.file("bench.report", "page.js"), _vega()
     content = {
         "sweep": sweep,
         "title": sweep.path.resolve().name,
@@ -40,7 +38,7 @@ def page(sweep: Sweep) -> str:
         "commands": commands(sweep.runs),
         "commits": commits(sweep.runs),
         "gradient": [f"rgb({r} {g} {b})" for r, g, b in palette()[::9]],
-        "style": Markup(_file("page.css")),
+        "style": Markup(_template.file("bench.report", "page.css")),
         "script": Markup(script),
         "library": Markup(library),
         "policy": _policy(script, library),
@@ -51,14 +49,7 @@ def page(sweep: Sweep) -> str:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bench.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "soft": _soft}
+    environment = _template.environment("bench.report")
     environment.globals |= {"MARKS": MARKS, "MEANINGS": MEANINGS, "MARKERS": _charts.MARKERS, "COSTS": COSTS}
     return environment
 
@@ -188,12 +179,6 @@ def _count(count: int, what: str) -> str:
     return f"{number(count, 0)} {what}{'' if count == 1 else 's'}"
 
 
-def _soft(name: str) -> Markup:
-    """A name of code that may break where its parts end."""
-    pieces = re.split(r"(?<=[:,=/_])(?=[^:,=/_])", name)
-    return Markup("<wbr>").join(pieces)
-
-
 def _embedded(content: Any) -> Markup:
     """JSON that cannot close the script element it is in."""
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
@@ -218,7 +203,3 @@ def _policy(*scripts: str) -> str:
 def _vega() -> str:
     """Vega, Vega-Lite and Vega-Embed, minified; their licence is named at the foot of the page."""
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
-
-
-def _file(name: str) -> str:
-    return (resources.files("bench.report") / name).read_text()
