@@ -76,9 +76,9 @@ def reading_order(names: Iterable[str]) -> list[str]:
         family = _family(name)
         rank = families.index(family) if family in _FAMILY_HUES else len(families)
         shipped = _SHIPPED.index(name) if name in _SHIPPED else len(_SHIPPED)
-        # Odd pieces are the digits, so that like is compared with like.
-        pieces = [int(p) if i % 2 else p for i, p in enumerate(re.split(r"(\d+)", name))]
-        return rank, family, shipped, pieces
+        # Odd pieces are the numbers, so that like is compared with like; the name itself, as 1 and 1.0 are alike.
+        pieces = [float(p) if i % 2 else p for i, p in enumerate(re.split(r"(\d+(?:\.\d+)?)", name))]
+        return rank, family, shipped, pieces, name
 
     return sorted(set(names), key=key)
 

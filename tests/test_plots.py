@@ -492,3 +492,9 @@ def test_several_hundred_runs_are_drawn(digits, tmp_path):
     for run in large["run"].unique()[::10]:
         save_samples(tmp_path / "runs" / run, digits, digits)
     assert len(plot_all(large, tmp_path / "runs", tmp_path)) == 5
+
+
+def test_decimals_are_read_by_size_whatever_order_they_come_in():
+    names = ["daps:eta=0.01", "daps:eta=0.03", "daps:eta=0.1", "daps:eta=1", "daps:eta=1.0", "daps:eta=10"]
+    for shift in range(len(names)):
+        assert reading_order(dict.fromkeys(names[shift:] + names[:shift])) == names
