@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import estimators
 import models
 from bench.config import RunConfig
-from estimators import Estimator, Latent, Patches, Problem
+from estimators import Estimator, Latent, Patches, Problem, Scalar
 from models import Autoencoder, CodeEmbedding, ConvDecoder, Encoder, Likelihood, MLPDecoder
 
 
@@ -31,16 +31,23 @@ class Task(nn.Module):
         # refreshed every `lag` updates; not a parameter of anything, but part of the state
         self.snapshot = copy.deepcopy(model) if estimator.lag else None
 
+    def refresh(self, step: int) -> None:
+        """Take the snapshot that the estimator wants every `lag` updates."""
+        if self.snapshot is not None and step % self.estimator.lag == 0:
+            self.snapshot.load_state_dict(self.model.state_dict())
+
     def problem(
-        self, image: UInt8[Tensor, "b c h w"], step: int, progress: float, beta: float, noise: torch.Generator
+        self,
+        image: UInt8[Tensor, "b c h w"],
+        progress: Scalar,
+        beta: Scalar,
+        noise: torch.Generator,
     ) -> Problem:
         """The minibatch as an estimator sees it."""
         x = self.model.likelihood.data(image)
         posterior, features = self.model.encode(x)
         behaviour = posterior
         if self.snapshot is not None:
-            if step % self.estimator.lag == 0:
-                self.snapshot.load_state_dict(self.model.state_dict())
             with torch.no_grad():
                 behaviour, _ = self.snapshot.encode(x)
         return Problem(
@@ -102,6 +109,7 @@ def _autoencoder(
 ) -> Autoencoder:
     likelihood = make_likelihood(config, pixels)
     causal = config.posterior == "causal"
+    dtype = getattr(torch, config.precision)
     encoder = Encoder(
         shape,
         config.length,
@@ -118,10 +126,12 @@ def _autoencoder(
             config.causal_layers,
             config.heads,
             config.causal_mlp_ratio,
+            dtype,
         )
     else:
         posterior = models.Factorised(config.width, estimator.head_width, _matching_hidden(config, estimator))
-    return Autoencoder(encoder, posterior, _decoder(config, estimator, likelihood, encoder.grid, shape), likelihood)
+    decoder = _decoder(config, estimator, likelihood, encoder.grid, shape)
+    return Autoencoder(encoder, posterior, decoder, likelihood, dtype)
 
 
 def _matching_hidden(config: RunConfig, estimator: Estimator) -> int | None:

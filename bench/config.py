@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import estimators
 
 Posterior = Literal["factorised", "causal"]
+Precision = Literal["float32", "bfloat16"]
 Positive = Annotated[int, Field(ge=1)]
 
 
@@ -35,6 +36,8 @@ class RunConfig(BaseModel):
 
     steps: Positive
     batch_size: Positive
+    precision: Precision = "float32"
+    """What the networks multiply in; parameters, heads, likelihoods and estimators are float32 anyway."""
     lr: Annotated[float, Field(gt=0)]
     lr_schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4

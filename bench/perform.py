@@ -17,6 +17,7 @@ from bench.config import RunConfig
 from bench.data import Dataset
 from bench.log import Diverged
 from bench.provenance import code_fingerprint, hardware
+from bench.replay import recorder
 from bench.run_folder import RUN_COLUMNS, RunFolder
 from bench.train import Stopped, train
 from bench.trainer import Trainer
@@ -108,7 +109,7 @@ def _perform(job: Job, dataset: Dataset, folder: RunFolder, should_stop: Callabl
         return
     task = build(config, dataset.shape, job.pixels).to(config.device)
     cost = train(
-        Trainer(config, task),
+        Trainer(config, task, recorder(config.device), folder.say),
         dataset,
         folder,
         job.image_metrics,

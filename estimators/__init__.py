@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from estimators import _spec
-from estimators._base import Code, Draw, Estimate, Estimator, Latent, Patches, Posterior, Problem
+from estimators._base import Code, Draw, Estimate, Estimator, Latent, Patches, Posterior, Problem, Scalar
 from estimators._categorical import Categorical, Relaxation, one_hot
 from estimators._quantizer import Quantizer
 from estimators._spec import Spec, nearest, options, split_list
 
 __all__ = [
     "CURATED", "Categorical", "Code", "Draw", "Estimate", "Estimator", "Latent", "Patches", "Posterior", "Problem",
-    "Quantizer", "Relaxation", "Spec", "arguments", "available", "load", "nearest", "one_hot", "options", "parse",
-    "split_list",
+    "Quantizer", "Relaxation", "Scalar", "Spec", "arguments", "available", "load", "nearest", "one_hot", "options",
+    "parse", "split_list",
 ]  # fmt: skip
 
 CURATED = (

@@ -22,6 +22,11 @@ Draw = Callable[[Tensor], Tensor]
 a factorised one once with l = L."""
 
 
+Scalar = float | Float[Tensor, ""]
+"""A number on the host; or on the device, where a step is recorded once and replayed: nothing there may wait to read
+it, as `if problem.progress > 0.5` would."""
+
+
 @dataclass(frozen=True)
 class Latent:
     """The bottleneck all estimators share: `length` positions of `vocab` codes, embedded in `width` dimensions."""
@@ -80,8 +85,9 @@ class Problem:
     behaviour: Posterior
     """Snapshot `lag` updates old; the same object when lag == 0."""
     log_lik: Callable[[Tensor], Float[Tensor, "k b"]]
-    beta: float
-    progress: float
+    beta: Scalar
+    """Weight of the KL term."""
+    progress: Scalar
     """0 at the first step, 1 at the end, for schedules."""
     noise: torch.Generator | None = None
     """Source of all randomness of the estimator; None is torch's global generator."""
@@ -156,7 +162,7 @@ class Estimator(nn.Module, abc.ABC):
         return [{"params": own, "lr": lr, "weight_decay": 0.0}] if own else []
 
 
-def decay(start: float, end: float | None, progress: float) -> float:
+def decay(start: float, end: float | None, progress: Scalar) -> Scalar:
     """Exponential interpolation from start to end as progress goes from 0 to 1; constant when end is None."""
     return start if end is None else start * (end / start) ** progress
 

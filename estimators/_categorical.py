@@ -57,7 +57,8 @@ def kl_to_uniform(logits: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n"]:
 
 def one_hot(index: Int[Tensor, "*n"], vocab: int) -> Float[Tensor, "*n v"]:
     """Float one-hot of an index."""
-    return torch.nn.functional.one_hot(index, vocab).float()
+    # not functional.one_hot, which looks for the largest index first
+    return torch.zeros(*index.shape, vocab, device=index.device).scatter_(-1, index.unsqueeze(-1), 1.0)
 
 
 class Categorical(Estimator):

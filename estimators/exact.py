@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from estimators._base import Estimate, Latent, Problem
+from estimators._base import Estimate, Latent, Problem, Scalar
 from estimators._categorical import Categorical, log_prob
 
 LARGEST = 2**14
@@ -34,14 +34,14 @@ def score_all(problem: Problem, codes: Int[Tensor, "n L"]) -> tuple[Float[Tensor
 
 
 def objective(
-    log_q: Float[Tensor, "n b"], log_lik: Float[Tensor, "n b"], log_prior: float, beta: float
+    log_q: Float[Tensor, "n b"], log_lik: Float[Tensor, "n b"], log_prior: float, beta: Scalar
 ) -> Float[Tensor, "b"]:
     """J = E_q[log p(x|z)] - beta KL(q || uniform) in nats, exactly."""
     return (log_q.exp() * (log_lik - beta * (log_q - log_prior))).sum(0)
 
 
 def optimal_policy(
-    log_q: Float[Tensor, "n b"], log_lik: Float[Tensor, "n b"], eta: Tensor | float, beta: float
+    log_q: Float[Tensor, "n b"], log_lik: Float[Tensor, "n b"], eta: Scalar, beta: Scalar
 ) -> Float[Tensor, "n b"]:
     """log q* of policy search, q* proportional to exp((R + eta log q) / (eta + beta)), normalised over all codes
     (Drolet et al., arXiv:2509.24716). Detached: q* is a target."""
@@ -49,7 +49,7 @@ def optimal_policy(
 
 
 def distance_to_optimal(
-    log_q: Float[Tensor, "n b"], log_lik: Float[Tensor, "n b"], eta: Tensor | float, beta: float
+    log_q: Float[Tensor, "n b"], log_lik: Float[Tensor, "n b"], eta: Scalar, beta: Scalar
 ) -> Float[Tensor, "b"]:
     """KL(q* || q) in nats; its gradient is what policy search estimates."""
     log_target = optimal_policy(log_q, log_lik, eta, beta)

@@ -102,7 +102,9 @@ class VQ(Quantizer):
 
     @torch.no_grad()
     def _count(self, flat: Float[Tensor, "n c"], index: Int[Tensor, "n"]) -> None:
-        self.count.lerp_(torch.bincount(index, minlength=len(self.count)).float(), 1 - self.decay)
+        # not bincount, which waits for the device to learn the largest index
+        uses = torch.zeros_like(self.count).index_add_(0, index, flat.new_ones(len(index)))
+        self.count.lerp_(uses, 1 - self.decay)
 
     @torch.no_grad()
     def _move(self, flat: Float[Tensor, "n c"], index: Int[Tensor, "n"]) -> None:

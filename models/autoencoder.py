@@ -1,28 +1,39 @@
 """Encoder, posterior, decoder and likelihood, put together."""
 
+import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from models.encoder import Encoder
+from models.layers import products_in
 from models.likelihood import Likelihood
 from models.posterior import BoundCausal, BoundFactorised, Causal, Factorised
 
 
 class Autoencoder(nn.Module):
     def __init__(
-        self, encoder: Encoder, posterior: Factorised | Causal, decoder: nn.Module, likelihood: Likelihood
+        self,
+        encoder: Encoder,
+        posterior: Factorised | Causal,
+        decoder: nn.Module,
+        likelihood: Likelihood,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
+        """`dtype` is what encoder and decoder multiply in; the posterior has its own."""
         super().__init__()
+        self.dtype = dtype
         self.encoder, self.posterior, self.decoder, self.likelihood = encoder, posterior, decoder, likelihood
 
     def encode(self, x: Float[Tensor, "b c h w"]) -> tuple[BoundFactorised | BoundCausal, Float[Tensor, "b L d"]]:
         """The posterior of a minibatch, and the features it is bound to."""
-        features = self.encoder(x)
+        with products_in(self.dtype, x.device):
+            features = self.encoder(x)
         return self.posterior.bind(features), features
 
     def decode(self, code: Tensor) -> Float[Tensor, "k b q h w"]:
         """Likelihood parameters of k codes per image."""
-        return self.decoder(code.flatten(0, 1)).unflatten(0, code.shape[:2])
+        with products_in(self.dtype, code.device):
+            return self.decoder(code.flatten(0, 1)).unflatten(0, code.shape[:2])
 
     def log_lik(self, code: Tensor, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "k b"]:
         """log p(x|z) in nats."""

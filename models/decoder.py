@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.layers import ResidualBlock
+from models.layers import ResidualBlock, in_full
 
 
 class CodeEmbedding(nn.Module):
@@ -21,6 +21,14 @@ class CodeEmbedding(nn.Module):
             return self.linear(code)
         assert self.table is not None
         return code @ self.table.weight if code.is_floating_point() else self.table(code)
+
+
+def through(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """All layers, the last one in full precision."""
+    *body, last = layers
+    for layer in body:
+        x = layer(x)
+    return in_full(last, x)  # type: ignore[arg-type]
 
 
 class MLPDecoder(nn.Module):
@@ -46,7 +54,7 @@ class MLPDecoder(nn.Module):
         )
 
     def forward(self, code: Tensor) -> Float[Tensor, "n channels height columns"]:
-        return self.body(self.embedding(code).flatten(1)).unflatten(1, self.shape)
+        return through(self.body, self.embedding(code).flatten(1)).unflatten(1, self.shape)
 
 
 class ConvDecoder(nn.Module):
@@ -83,4 +91,4 @@ class ConvDecoder(nn.Module):
 
     def forward(self, code: Tensor) -> Float[Tensor, "n channels height columns"]:
         # [n, L, d] read as [n, d, rows, columns] is channels-last already: no copy
-        return self.body(self.embedding(code).unflatten(1, self.grid).permute(0, 3, 1, 2))
+        return through(self.body, self.embedding(code).unflatten(1, self.grid).permute(0, 3, 1, 2))

@@ -1,6 +1,8 @@
 """Transformer and residual blocks. No layer couples the images of a batch: one image's reward must not depend on
 its batchmates."""
 
+import contextlib
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -16,28 +18,43 @@ def sinusoidal_positions(length: int, width: int) -> Float[Tensor, "length width
     return table
 
 
+def products_in(dtype: torch.dtype, device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Inside, matrix products and convolutions are computed in `dtype`; parameters stay as they are."""
+    return contextlib.nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
+
+
+def in_full(layer: nn.Linear | nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    """What the layer makes of x in its parameters' own precision, wherever it is called: what likelihoods are made of
+    must not be rounded to 8 bits."""
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.to(layer.weight.dtype))
+
+
 class KeyValueCache:
     """Keys and values of the positions decoded so far. Without gradients they go into memory allocated once."""
 
     def __init__(self, length: int) -> None:
         self.length = length
         self.filled = 0
-        self.keys = self.values = torch.empty(0)
+        self.kept: tuple[Tensor, Tensor] | None = None
 
     def append(self, keys: Float[Tensor, "n h t e"], values: Float[Tensor, "n h t e"]) -> tuple[Tensor, Tensor]:
         """Add t positions; returns all positions so far."""
         start, self.filled = self.filled, self.filled + keys.shape[2]
         if torch.is_grad_enabled():
             # writing in place would overwrite what the backward pass needs
-            self.keys = torch.cat([self.keys, keys], 2) if start else keys
-            self.values = torch.cat([self.values, values], 2) if start else values
-            return self.keys, self.values
-        if not start:
+            before = self.kept
+            self.kept = (
+                (torch.cat([before[0], keys], 2), torch.cat([before[1], values], 2)) if before else (keys, values)
+            )
+            return self.kept
+        if self.kept is None:
             shape = (*keys.shape[:2], self.length, keys.shape[3])
-            self.keys, self.values = keys.new_empty(shape), values.new_empty(shape)
-        self.keys[:, :, start : self.filled] = keys
-        self.values[:, :, start : self.filled] = values
-        return self.keys[:, :, : self.filled], self.values[:, :, : self.filled]
+            self.kept = keys.new_empty(shape), values.new_empty(shape)
+        all_keys, all_values = self.kept
+        all_keys[:, :, start : self.filled] = keys
+        all_values[:, :, start : self.filled] = values
+        return all_keys[:, :, : self.filled], all_values[:, :, : self.filled]
 
 
 class Attention(nn.Module):

@@ -63,7 +63,7 @@ def task(estimator: str, **overrides):
 def test_patches_of_the_autoencoder_are_those_the_encoder_reads_and_sum_to_the_whole(likelihood):
     built = task("daps_local", likelihood=likelihood)
     image = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    problem = built.problem(image, 0, 0.0, 1.0, torch.Generator().manual_seed(0))
+    problem = built.problem(image, 0.0, 1.0, torch.Generator().manual_seed(0))
     assert problem.patches is not None
     rows, columns = problem.patches.grid
     assert rows * columns == 16
@@ -89,7 +89,7 @@ def test_a_decoder_without_places_is_a_reason_to_skip_the_run():
     assert skip_reason(config("daps_local")) is None
     assert skip_reason(config("daps", overrides={"decoder": "mlp"})) is None
     image = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
-    assert task("daps", decoder="mlp").problem(image, 0, 0.0, 1.0, torch.Generator()).patches is None
+    assert task("daps", decoder="mlp").problem(image, 0.0, 1.0, torch.Generator()).patches is None
 
 
 # --- what it estimates

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from recorded_ops import RecordedOperations
 
 from bench import speed
 from bench.speed._counters import count
@@ -20,6 +21,7 @@ def timing(**changes) -> speed.Timing:
         "dataset": "cifar10",
         "estimator": "daps",
         "posterior": "causal",
+        "precision": "float32",
         "batch": 32,
         "ms": 30.0,
         "gflop": 2.0,
@@ -121,6 +123,17 @@ def test_the_command_measures_writes_and_checks(bench, monkeypatch):
         assert code == expected, err
         assert ("slower: digits, vq, factorised, step: " in out) == bool(expected)
         assert f"{expected} of 1 ratios are more than 1.25 times the reference's" in out
+
+
+def test_recorded_steps_are_timed_and_plain_ones_counted(bench, monkeypatch):
+    monkeypatch.setattr("bench.speed._measure.recorder", lambda device: RecordedOperations())
+    for precision in ("float32", "bfloat16"):
+        code, _, err = bench(*DIGITS, "--estimator", "daps", "--precision", precision, "--write", precision)
+        assert code == 0, err
+    rows = [speed.load(Path(precision), "cpu") for precision in ("float32", "bfloat16")]
+    assert (rows[0]["gflop"] == rows[1]["gflop"]).all()
+    assert (rows[0]["gigabytes"] != rows[1]["gigabytes"]).all()
+    assert (rows[1]["precision"] == "bfloat16").all()
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,9 @@ def speed(
         int | None, typer.Option(min=1, help="images per step [default: a few on the CPU, the preset's on a GPU]")
     ] = None,
     device: options.Device = "auto",
+    precision: Annotated[
+        Literal["float32", "bfloat16"], typer.Option(help="what the networks multiply in")
+    ] = "float32",
     write: Annotated[Path | None, typer.Option(help="also write FOLDER/speed.md and speed.json")] = None,
     check: Annotated[bool, typer.Option("--check", help="say what got slower than results/reference/speed.md")] = False,
 ) -> None:
@@ -65,7 +68,7 @@ def speed(
     reference = speed.load(speed.REFERENCE, chosen) if check else None
     timings = []
     for size in sizes:
-        for timing in speed.measure(texts, posteriors, size, batch_size, chosen):
+        for timing in speed.measure(texts, posteriors, size, batch_size, chosen, precision):
             timings.append(timing)
             typer.echo(
                 f"{size.name} {timing.estimator} {timing.posterior}: {timing.ratio:.2f} times its floor", err=True

@@ -55,14 +55,13 @@ def count(step: Callable[[], object]) -> Work:
 
 
 class Yardsticks:
-    """What the machine does at this moment: a float32 matrix product, and a copy larger than its caches."""
+    """What the machine does at this moment: a matrix product, and a copy larger than its caches."""
 
-    SIDE = 2048
-    COPIED = 2**26
-
-    def __init__(self, device: str) -> None:
-        self.factors = [torch.randn(self.SIDE, self.SIDE, device=device) for _ in range(2)]
-        self.source = torch.zeros(self.COPIED // 4, device=device)
+    def __init__(self, device: str, dtype: torch.dtype = torch.float32) -> None:
+        self.side = 2048 if device == "cpu" else 8192
+        self.copied = 2**26 if device == "cpu" else 2**30
+        self.factors = [torch.randn(self.side, self.side, device=device, dtype=dtype) for _ in range(2)]
+        self.source = torch.zeros(self.copied // 4, device=device)
         self.target = torch.empty_like(self.source)
 
     def product(self) -> None:
@@ -73,8 +72,8 @@ class Yardsticks:
 
     def gflop_per_second(self, seconds: float) -> float:
         """Of one `product`."""
-        return 2 * self.SIDE**3 / 1e9 / seconds
+        return 2 * self.side**3 / 1e9 / seconds
 
     def gigabytes_per_second(self, seconds: float) -> float:
         """Of one `copy`, which reads and writes."""
-        return 2 * self.COPIED / 1e9 / seconds
+        return 2 * self.copied / 1e9 / seconds

@@ -11,16 +11,17 @@ from typing import Literal
 import torch
 
 from bench.build import PixelStatistics, build, skip_reason
-from bench.config import Posterior, RunConfig, resolve
+from bench.config import Posterior, Precision, RunConfig, resolve
 from bench.data import Dataset, resident
 from bench.metrics import noise_generator
+from bench.replay import WARM_UP, recorder
 from bench.run_folder import RunFolder
 from bench.speed._counters import Work, Yardsticks, count
 from bench.speed._sizes import Size
 from bench.train import train
 from bench.trainer import Trainer
 
-WARMUP, MOST_STEPS, LEAST_STEPS = 3, 10, 3
+WARMUP, MOST_STEPS, LEAST_STEPS = WARM_UP + 1, 10, 3
 WARMUP_SECONDS, SECONDS = 2.0, 20.0
 """Of untimed and of timed steps; there are fewer of them if they are slow."""
 LOOP_STEPS = 20
@@ -34,6 +35,7 @@ class Timing:
     dataset: str
     estimator: str
     posterior: str
+    precision: str
     batch: int
     ms: float
     """Of one optimiser step."""
@@ -90,6 +92,7 @@ def measure(
     size: Size,
     batch_size: int | None,
     device: Literal["cpu", "cuda"],
+    precision: Precision,
 ) -> Iterator[Timing]:
     """Time each estimator that goes with each posterior. `batch_size` None: the size's own."""
     dataset = synthetic(size.shape, device)
@@ -108,6 +111,7 @@ def measure(
                 metrics=("psnr",),
                 overrides={
                     "batch_size": batch,
+                    "precision": precision,
                     "steps": LOOP_STEPS,
                     "eval_every": LOOP_STEPS,
                     "log_every": LOOP_STEPS,
@@ -131,15 +135,18 @@ def _time(config: RunConfig, dataset: Dataset) -> Timing:
     pixels = PixelStatistics(torch.full((channels,), 127.5), torch.full((channels,), 73.6))
 
     def trainer(config: RunConfig) -> TimedTrainer:
-        return TimedTrainer(config, build(config, dataset.shape, pixels).to(config.device))
+        task = build(config, dataset.shape, pixels).to(config.device)
+        return TimedTrainer(config, task, recorder(config.device))
 
     timed = trainer(config)
+    timed.prepare(0)
     (image,) = dataset.train.batches([torch.arange(config.batch_size)])
-    yardsticks = Yardsticks(config.device)
+    yardsticks = Yardsticks(config.device, getattr(torch, config.precision))
+    plain: dict[str, Callable[[], object]] = {"step": lambda: timed.compute(image)}
     pieces: dict[str, Callable[[], object]] = {"step": lambda: timed.update(image, 0)}
     if config.posterior == "causal":
-        pieces["sampling"] = _sampling(timed, image)
-    work = {name: count(piece) for name, piece in pieces.items()}
+        plain["sampling"], pieces["sampling"] = _sampling(timed, image)
+    work = {name: count(piece) for name, piece in plain.items()}
     seconds = _medians({**pieces, "product": yardsticks.product, "copy": yardsticks.copy}, config.device)
     sampling = work.get("sampling", Work(float("nan"), float("nan")))
     steps = max(LEAST_STEPS, min(LOOP_STEPS, int(SECONDS / seconds["step"])))
@@ -148,6 +155,7 @@ def _time(config: RunConfig, dataset: Dataset) -> Timing:
         config.dataset,
         config.estimator,
         config.posterior,
+        config.precision,
         config.batch_size,
         ms=1e3 * seconds["step"],
         gflop=work["step"].gflop,
@@ -160,8 +168,8 @@ def _time(config: RunConfig, dataset: Dataset) -> Timing:
     )
 
 
-def _sampling(timed: TimedTrainer, image: torch.Tensor) -> Callable[[], object]:
-    """Draws k codes per image, the encoder's part left out."""
+def _sampling(timed: TimedTrainer, image: torch.Tensor) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Draws k codes per image, the encoder's part left out: plainly, and as in a step."""
     task, config = timed.task, timed.config
     k = int(config.arguments.get("k", 1))  # type: ignore[call-overload]
     noise = noise_generator(config.seed, "speed", torch.device(config.device))
@@ -172,7 +180,11 @@ def _sampling(timed: TimedTrainer, image: torch.Tensor) -> Callable[[], object]:
 
     with torch.no_grad():
         posterior, _ = task.model.encode(task.model.likelihood.data(image))
-    return sample
+    makes = recorder(config.device)
+    if makes is None:
+        return sample, sample
+    makes.warm(sample)
+    return sample, makes.record(sample, noise)
 
 
 def _medians(pieces: dict[str, Callable[[], object]], device: str) -> dict[str, float]:

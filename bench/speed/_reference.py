@@ -15,7 +15,7 @@ from bench.speed._table import frame, markdown
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 """Of a checkout; there is none in an installed package."""
-KEY = ("dataset", "estimator", "posterior", "batch")
+KEY = ("dataset", "estimator", "posterior", "precision", "batch")
 SLOWER = 1.25
 """Times the reference's ratio, from where on it is said: two runs on one machine differ by less."""
 
@@ -73,8 +73,8 @@ def _page(known: Mapping[str, dict]) -> str:
     fields = Timing.__dataclass_fields__
     parts = [
         "# Speed: a training step against its arithmetic",
-        "The floor is the step's matrix products and convolutions, counted, at the rate of a large float32 product "
-        "that was timed in between the steps; `time / floor` is what compares between machines. `GB` is what "
+        "The floor is the step's matrix products and convolutions, counted, at the rate of a large product in the same "
+        "precision that was timed in between the steps; `time / floor` is what compares between machines. `GB` is what "
         "operations read and write one by one, and `bytes ms` what a large copy of as much would take: where that is "
         "the larger one, the step is bound by memory. `sampling`: drawing the step's codes position by position, "
         "without a gradient. `loop overhead`: data and logging, outside the step.",
@@ -86,7 +86,7 @@ def _page(known: Mapping[str, dict]) -> str:
         parts.append(f"Command: `{found['command']}`, at commit {str(found['commit'])[:7]}, "
                      f"torch {found['versions']['torch']}, Python {found['versions']['python']}.")  # fmt: skip
         rows = pd.DataFrame(found["rows"])
-        for (dataset, batch), group in rows.groupby(["dataset", "batch"], sort=False):
+        for (dataset, precision, batch), group in rows.groupby(["dataset", "precision", "batch"], sort=False):
             timings = [Timing(**{name: row[name] for name in fields}) for row in group.to_dict("records")]
-            parts.append(f"### {dataset}, paper size, {batch} images per step\n\n{markdown(timings)}")
+            parts.append(f"### {dataset}, paper size, {batch} images per step, {precision}\n\n{markdown(timings)}")
     return "\n\n".join(parts) + "\n"

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from estimators._base import Scalar
+
 
 @dataclass(frozen=True)
 class Step:
@@ -28,12 +30,12 @@ class StepSize(nn.Module, abc.ABC):
     """Of the rule's own parameters, if it has any."""
 
     @abc.abstractmethod
-    def forward(self, advantage: Float[Tensor, "k b"], log_q: Float[Tensor, "k b"], beta: float) -> Step:
+    def forward(self, advantage: Float[Tensor, "k b"], log_q: Float[Tensor, "k b"], beta: Scalar) -> Step:
         """The step for k samples of b images; inputs are in nats and detached. Never waits for the device."""
 
 
 def log_weights(
-    advantage: Float[Tensor, "k b"], log_q: Float[Tensor, "k b"], eta: Tensor, beta: float
+    advantage: Float[Tensor, "k b"], log_q: Float[Tensor, "k b"], eta: Tensor, beta: Scalar
 ) -> Float[Tensor, "k b"]:
     """Self-normalised log w_k = (A_k - beta log q_k) / (eta + beta), the log of q*/q_theta over the K samples."""
     return ((advantage - beta * log_q) / (eta + beta)).log_softmax(0)

@@ -10,7 +10,7 @@ import math
 from jaxtyping import Float
 from torch import Tensor
 
-from estimators._base import require
+from estimators._base import Scalar, require
 from estimators._step_size.learned import check_ess_target
 from estimators._step_size.rule import Step, StepSize, effective_sample_size, zero_like
 from estimators._step_size.search import maximiser, root
@@ -20,7 +20,7 @@ RELATIVE_FLOOR, FLOOR = 1e-9, 1e-30
 the limit already."""
 
 
-def lowest_temperature(spread: Float[Tensor, "#b"], beta: float) -> Float[Tensor, "#b"]:
+def lowest_temperature(spread: Float[Tensor, "#b"], beta: Scalar) -> Float[Tensor, "#b"]:
     """T at eta = 0."""
     return (RELATIVE_FLOOR * spread).clamp(min=FLOOR).clamp(min=beta)
 
