@@ -138,7 +138,11 @@ class BoundCausal:
         )  # type: ignore[arg-type]
 
     def _replayed(self, code: Tensor) -> Float[Tensor, "b k L d"]:
-        """All positions in one pass, each seeing the code before it."""
+        """All positions in one pass."""
         with self.products():
-            before = self.network.embedding(code[:, :, :-1]).transpose(0, 1)
-            return self._hidden(torch.cat([self._begin(code.shape[0]), before], 2), 0, None)
+            return self._hidden(self._shifted(code), 0, None)
+
+    def _shifted(self, code: Tensor) -> Float[Tensor, "b k L d"]:
+        """What each position sees of the codes: the one before it."""
+        before = self.network.embedding(code[:, :, :-1]).transpose(0, 1)
+        return torch.cat([self._begin(code.shape[0]), before], 2)

@@ -93,6 +93,7 @@ def test_a_second_command_adds_to_the_same_sweep(bench):
     assert set(records.load("results/digits-quick").estimator) == {"fsq", "straight_through", "baseline:mean"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("posterior", ["factorised", "causal"])
 def test_same_seed_gives_bitwise_the_same_rows(bench, posterior):
     for out in ("one", "two"):

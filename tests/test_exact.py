@@ -80,6 +80,7 @@ def test_objective_with_beta_one_is_bounded_by_the_evidence(kind):
     assert (objective(scores, rewards, -2 * math.log(3), 1.0) <= evidence + 1e-6).all()
 
 
+@pytest.mark.slow
 @KINDS
 def test_policy_search_steps_down_the_distance_to_its_target_ever_closer_with_more_samples(kind):
     """The gate for `daps`: against the exact gradient of KL(q* || q) its self-normalisation bias falls like 1/k."""
@@ -109,6 +110,7 @@ def test_policy_search_steps_down_the_distance_to_its_target_ever_closer_with_mo
     assert biases[2] < biases[1] / 10
 
 
+@pytest.mark.slow
 @KINDS
 def test_a_broken_policy_search_is_caught(kind, monkeypatch):
     """The check above would not pass if the weights had the wrong sign of beta."""
@@ -120,6 +122,7 @@ def test_a_broken_policy_search_is_caught(kind, monkeypatch):
         test_policy_search_steps_down_the_distance_to_its_target_ever_closer_with_more_samples(kind)
 
 
+@pytest.mark.slow
 @KINDS
 @pytest.mark.parametrize("fault", ["sign", "missing entropy", "attached"])
 def test_a_broken_score_function_is_caught(kind, fault):

@@ -185,6 +185,7 @@ def test_text_of_a_pdf_can_be_searched(drawn):
     assert all(word in text for word in ("gumbel_softmax", "daps:k=16", "PSNR [dB] ↑"))
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes_and_no_date(sweep, drawn, tmp_path, monkeypatch):
     monkeypatch.setattr("time.time", lambda: 2e9)
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "lines.marker": "x", "pdf.fonttype": 3}):
@@ -238,6 +239,7 @@ def whole(figure: Figure) -> list[tuple[str, Bbox]]:
     return boxes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("make", [usual, crowded, lonely])
 def test_no_text_is_cut_off_on_another_or_too_small(name, make, sweep, crowd, tmp_path):

@@ -66,6 +66,7 @@ def test_levels_are_chosen_few_and_even(vocab, levels):
     assert best_levels(vocab) == levels
 
 
+@pytest.mark.slow
 def test_levels_exist_exactly_for_vocabularies_whose_prime_factors_are_small():
     for vocab in range(2, 1100):
         levels = best_levels(vocab)

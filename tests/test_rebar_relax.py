@@ -125,6 +125,7 @@ def test_unbiased_with_any_parameters_of_its_own_and_several_samples(spec, beta,
     assert deviation(unsettle(estimator), case, exact, beta) < 4.5
 
 
+@pytest.mark.slow
 @SPECS
 @pytest.mark.parametrize("fault", ["sign of c", "missing path", "path without its conditional", "path of the simplex"])
 def test_a_broken_control_variate_is_caught(spec, fault, monkeypatch):

@@ -97,6 +97,7 @@ def test_the_page_says_where_and_how_and_keeps_the_other_device(tmp_path):
     json.loads((tmp_path / "speed.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_command_measures_writes_and_checks(bench, monkeypatch):
     code, out, err = bench(*DIGITS, "--estimator", "vq,straight_through", "--write", "here")
     assert code == 0, err
@@ -125,6 +126,7 @@ def test_the_command_measures_writes_and_checks(bench, monkeypatch):
         assert f"{expected} of 1 ratios are more than 1.25 times the reference's" in out
 
 
+@pytest.mark.slow
 def test_recorded_steps_are_timed_and_plain_ones_counted(bench, monkeypatch):
     monkeypatch.setattr("bench.speed._measure.recorder", lambda device: RecordedOperations())
     for precision in ("float32", "bfloat16"):

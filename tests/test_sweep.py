@@ -22,6 +22,7 @@ def states(sweep: str | Path) -> dict[tuple[str, int], dict]:
     return {(state["estimator"], state["seed"]): state for state in records.states(Path(sweep))}
 
 
+@pytest.mark.slow
 def test_a_run_that_raises_is_recorded_and_tried_again_and_the_others_go_on(bench, odd):
     notes = odd("note('tried'); raise RuntimeError('no luck')")
     code, _, err = bench(*TINY, "-e", "odd,straight_through", "--seeds", "1", "--retries", "2", "--out", "sweep")

@@ -10,6 +10,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--estimator", action="append", help="name:key=value,... to hold to its claims; may be repeated")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # outside this repository there is no pyproject.toml that declares them
+    config.addinivalue_line("markers", "slow: takes more than a few seconds; left out by -m 'not slow'")
+    config.addinivalue_line("markers", "unbiased: runs on the estimators that claim it")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not {"spec", "kind"} <= set(metafunc.fixturenames):
         return

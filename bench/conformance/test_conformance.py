@@ -116,7 +116,9 @@ def test_state_survives_a_checkpoint(spec, kind):
 @pytest.mark.parametrize(
     ("length", "vocab", "beta", "scale"),
     [
-        (length, vocab, beta, SCALES[(i + j) % 3])
+        pytest.param(
+            length, vocab, beta, SCALES[(i + j) % 3], marks=() if (length, vocab) == (3, 2) else pytest.mark.slow
+        )
         for i, (length, vocab) in enumerate([(1, 2), (1, 5), (3, 2), (3, 5)])
         for j, beta in enumerate([0.0, 1.0, 5.0])
     ],
