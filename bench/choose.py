@@ -26,13 +26,6 @@ def device(name: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
     return name
 
 
-def warm_up() -> None:
-    """Begin what takes a while and will be needed for sure."""
-    from bench.executors import local
-
-    local.warm_up()
-
-
 def check_tensorboard() -> None:
     """Raises ValueError if it is not installed."""
     if importlib.util.find_spec("tensorboard") is None:

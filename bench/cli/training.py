@@ -47,6 +47,7 @@ def run(
     sbatch: options.Sbatch = None,
 ) -> None:
     """Train and measure estimators; leaves a table and figures. The same command again continues."""
+    _begin_imports(executor)
     import estimators
     from bench import data, sweep
     from bench.config import Preset, parse_settings
@@ -116,6 +117,7 @@ def ablate(
 
     The same command again continues; with other --grid values into the same folder it adds to it.
     """
+    _begin_imports(executor)
     from bench import ablation, data, records, sweep
     from bench.config import Preset, parse_settings
     from bench.executors.place import Place
@@ -152,6 +154,14 @@ def ablate(
     for line in (*answer, *(f"  {path}" for path in paths)):
         typer.echo(line)
     _exit_if_any(sum(state["state"] == "failed" for state in records.states(folder)), folder)
+
+
+def _begin_imports(executor: str) -> None:
+    """Of the worker processes, while this one has its own to do."""
+    from bench import workers
+
+    if executor == "local":
+        workers.warm_up()
 
 
 @dataclass(frozen=True)

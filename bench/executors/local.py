@@ -1,7 +1,6 @@
 """Processes on this machine, one per run, with its cores and GPUs divided among those that run at a time."""
 
 import errno
-import multiprocessing
 import multiprocessing.connection
 import os
 import queue
@@ -9,7 +8,6 @@ import signal
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from multiprocessing import forkserver
 
 import torch
 import torch.multiprocessing  # registers how tensors travel: in shared memory, so that all workers share one dataset
@@ -17,21 +15,10 @@ import torch.multiprocessing  # registers how tensors travel: in shared memory, 
 from bench.data import Dataset
 from bench.executors import WorkerDied
 from bench.perform import Job, is_disk_full, perform
+from bench.workers import CONTEXT, warm_up
 
 DISK_FULL = os.EX_IOERR
 """Exit code of a worker that could not write."""
-
-# forked from a server that has the heavy imports and nothing else: a worker starts in milliseconds, and no lock or
-# thread of this process is copied
-_CONTEXT = multiprocessing.get_context("forkserver")
-_PRELOADED = ("bench.executors.local", "torch._dynamo", "torchmetrics.functional.image", "torchvision.io")
-"""What a run imports sooner or later, and would otherwise import anew every time."""
-
-
-def warm_up() -> None:
-    """Let the imports begin, while the caller has other things to do."""
-    _CONTEXT.set_forkserver_preload(list(_PRELOADED))
-    forkserver.ensure_running()
 
 
 def cores() -> int:
@@ -56,7 +43,7 @@ class Local:
         self._pool = ThreadPoolExecutor(workers)
         # closed to ask the workers to stop. Not an Event of multiprocessing: that has a lock, and whoever is killed
         # while he holds it stops all others for ever
-        self._asked, self._ask = _CONTEXT.Pipe(duplex=False)
+        self._asked, self._ask = CONTEXT.Pipe(duplex=False)
         # starting a process looks after the dead ones too, and only one thread may collect an exit code
         self._collecting = threading.Lock()
 
@@ -67,7 +54,7 @@ class Local:
         gpu = self._gpus.get()
         arguments = (job, self._dataset, self._threads, gpu, self._asked)
         try:
-            process = _CONTEXT.Process(target=_work, args=arguments, name=str(job))
+            process = CONTEXT.Process(target=_work, args=arguments, name=str(job))
             with self._collecting:
                 process.start()
             multiprocessing.connection.wait([process.sentinel])
