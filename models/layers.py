@@ -2,11 +2,15 @@
 its batchmates."""
 
 import contextlib
+import functools
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
+
+from models.cache import KeyValueCache
 
 
 def sinusoidal_positions(length: int, width: int) -> Float[Tensor, "length width"]:
@@ -30,31 +34,10 @@ def in_full(layer: nn.Linear | nn.ConvTranspose2d, x: Tensor) -> Tensor:
         return layer(x.to(layer.weight.dtype))
 
 
-class KeyValueCache:
-    """Keys and values of the positions decoded so far. Without gradients they go into memory allocated once."""
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Queries, keys and values [n h t e] -> [n h t e]."""
 
-    def __init__(self, length: int) -> None:
-        self.length = length
-        self.filled = 0
-        self.kept: tuple[Tensor, Tensor] | None = None
-
-    def append(self, keys: Float[Tensor, "n h t e"], values: Float[Tensor, "n h t e"]) -> tuple[Tensor, Tensor]:
-        """Add t positions; returns all positions so far."""
-        start, self.filled = self.filled, self.filled + keys.shape[2]
-        if torch.is_grad_enabled():
-            # writing in place would overwrite what the backward pass needs
-            before = self.kept
-            self.kept = (
-                (torch.cat([before[0], keys], 2), torch.cat([before[1], values], 2)) if before else (keys, values)
-            )
-            return self.kept
-        if self.kept is None:
-            shape = (*keys.shape[:2], self.length, keys.shape[3])
-            self.kept = keys.new_empty(shape), values.new_empty(shape)
-        all_keys, all_values = self.kept
-        all_keys[:, :, start : self.filled] = keys
-        all_values[:, :, start : self.filled] = values
-        return all_keys[:, :, : self.filled], all_values[:, :, : self.filled]
+attend_to_the_past = functools.partial(scaled_dot_product_attention, is_causal=True)
 
 
 class Attention(nn.Module):
@@ -75,9 +58,9 @@ class Attention(nn.Module):
         return self._split(self.key(x)), self._split(self.value(x))
 
     def forward(
-        self, x: Float[Tensor, "n t d"], keys: Tensor, values: Tensor, causal: bool = False
+        self, x: Float[Tensor, "n t d"], keys: Tensor, values: Tensor, attend: Attend = scaled_dot_product_attention
     ) -> Float[Tensor, "n t d"]:
-        attended = scaled_dot_product_attention(self._split(self.query(x)), keys, values, is_causal=causal)
+        attended = attend(self._split(self.query(x)), keys, values)
         return self.out(attended.transpose(1, 2).flatten(-2))
 
 
@@ -120,10 +103,8 @@ class CausalBlock(nn.Module):
         """`image` is what `image()` gave, one set per image. With a cache, x holds the next position alone."""
         b, k = x.shape[:2]
         y = self.self_norm(x).flatten(0, 1)
-        keys, values = self.self_attention.keys_values(y)
-        if cache is not None:
-            keys, values = cache.append(keys, values)
-        x = x + self.self_attention(y, keys, values, causal=cache is None).unflatten(0, (b, k))
+        attend = cache.attend if cache is not None else attend_to_the_past
+        x = x + self.self_attention(y, *self.self_attention.keys_values(y), attend).unflatten(0, (b, k))
         # the k samples of an image are more queries to the same keys, so that nothing is copied k times
         y = self.cross_norm(x).flatten(1, 2)
         x = x + self.cross_attention(y, *image).unflatten(1, x.shape[1:3])

@@ -11,8 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from models.cache import KeyValueCache
 from models.decoder import CodeEmbedding
-from models.layers import CausalBlock, KeyValueCache, in_full, products_in, sinusoidal_positions
+from models.layers import CausalBlock, in_full, products_in, sinusoidal_positions
 
 Draw = Callable[[Tensor], Tensor]
 PIECE = 2**22
