@@ -100,7 +100,10 @@ class Replay:
             # a generator that was being recorded is not to be used again
             self.trainer.noise = torch.Generator(device=image.device)
             self.trainer.noise.set_state(kept["noise"])
-            self._give_up(f"it cannot be recorded ({str(error).splitlines()[0]})")
+            # ending the recording fails too, and hides what went wrong in it
+            cause = error.__context__ or error
+            why = f"{type(cause).__name__}: {cause}".splitlines()[0]
+            self._give_up(f"it cannot be recorded ({why})")
             return
         different = self._difference(play, kept)
         if different is None:
