@@ -47,7 +47,7 @@ def test_what_is_noted_is_not_done_until_it_is_played():
     torch.testing.assert_close(weight, expected)
 
 
-@pytest.mark.parametrize("posterior", ["factorised", "causal"])
+@pytest.mark.parametrize("posterior", ["factorised", pytest.param("causal", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("spec", SPECS)
 def test_recorded_steps_are_plain_steps(spec, posterior):
     made = tiny(spec, posterior, lr_schedule="cosine")

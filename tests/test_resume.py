@@ -72,7 +72,7 @@ def tiny(spec: str, posterior: str = "factorised", **changes):
     return config(spec, family="digits", posterior=posterior, shape=DIGITS.shape, overrides=overrides)
 
 
-@pytest.mark.parametrize("posterior", ["factorised", "causal"])
+@pytest.mark.parametrize("posterior", ["factorised", pytest.param("causal", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("spec", SPECS)
 def test_every_estimator_goes_on_to_the_bit(tmp_path, spec, posterior):
     made = tiny(spec, posterior)

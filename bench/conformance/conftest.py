@@ -28,5 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         cls = estimators.available()[estimators.parse(spec).name]
         if cls.unbiased or not only_unbiased:
             kinds = ("factorised", "causal") if cls.causal_ok else ("factorised",)
-            cases += [pytest.param(spec, kind, id=f"{spec}-{kind}") for kind in kinds]
+            for kind in kinds:
+                slow = only_unbiased and kind == "causal"
+                cases.append(pytest.param(spec, kind, id=f"{spec}-{kind}", marks=pytest.mark.slow if slow else ()))
     metafunc.parametrize(("spec", "kind"), cases)
