@@ -6,7 +6,13 @@ from multiprocessing import forkserver
 # forked from a server that has the heavy imports and nothing else: a worker starts in milliseconds, and no lock or
 # thread of this process is copied
 CONTEXT = multiprocessing.get_context("forkserver")
-_PRELOADED = ("bench.executors.local", "torch._dynamo", "torchmetrics.functional.image", "torchvision.io")
+_PRELOADED = (
+    "bench.end_with_parent",
+    "bench.executors.local",
+    "torch._dynamo",
+    "torchmetrics.functional.image",
+    "torchvision.io",
+)
 """What a run imports sooner or later, and would otherwise import anew every time."""
 
 
