@@ -11,23 +11,29 @@ class KeyValueCache:
     """Keys and values of the positions decoded so far, in memory that is allocated once."""
 
     def __init__(self, length: int) -> None:
-        self.length = length
-        self.filled = 0
-        self.keys_values: Tensor | None = None
-        self.gradients: Tensor | None = None
-        """Of keys and values; complete from `asked` on, the position that the backward pass has come to."""
-        self.asked = 0
+        self.memory = _Memory(length)
         self.last: Float[Tensor, ""] | None = None
-        """Ties a position to the one before it."""
+        """Ties a position to the one before it. Not in the memory, which the graph behind it holds: neither would ever
+        be freed."""
 
     def attend(
         self, query: Float[Tensor, "n h 1 e"], keys: Float[Tensor, "n h 1 e"], values: Float[Tensor, "n h 1 e"]
     ) -> Float[Tensor, "n h 1 e"]:
         """Add the next position, and let it see all so far and itself."""
         if torch.is_grad_enabled():
-            attended, self.last = _Attend.apply(query, keys, values, self.last, self)  # type: ignore[misc]
+            attended, self.last = _Attend.apply(query, keys, values, self.last, self.memory)  # type: ignore[misc]
             return attended
-        return scaled_dot_product_attention(query, *self.append(keys, values))
+        return scaled_dot_product_attention(query, *self.memory.append(keys, values))
+
+
+class _Memory:
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.filled = 0
+        self.keys_values: Tensor | None = None
+        self.gradients: Tensor | None = None
+        """Of keys and values; complete from `asked` on, the position that the backward pass has come to."""
+        self.asked = 0
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Float[Tensor, "n h t e"], Float[Tensor, "n h t e"]]:
         """Keys and values of all positions so far."""
@@ -54,14 +60,14 @@ class _Attend(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, query, keys, values, last, cache):
+    def forward(ctx, query, keys, values, last, memory):
         with torch.autocast(query.device.type, enabled=False):
-            all_keys, all_values = cache.append(keys, values)
+            all_keys, all_values = memory.append(keys, values)
             scores = (query * query.shape[-1] ** -0.5) @ all_keys.transpose(-2, -1)
             weights = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(query.dtype)
             attended = weights @ all_values
         ctx.save_for_backward(query, weights, attended)
-        ctx.cache, ctx.position = cache, cache.filled - 1
+        ctx.memory, ctx.position = memory, memory.filled - 1
         return attended, query.new_zeros(())
 
     @staticmethod
@@ -69,16 +75,16 @@ class _Attend(torch.autograd.Function):
     def backward(ctx, *grads):  # type: ignore[override]
         grad, _ = grads
         query, weights, attended = ctx.saved_tensors
-        cache, position = ctx.cache, ctx.position
-        keys, values = cache.until(position + 1)
+        memory, position = ctx.memory, ctx.position
+        keys, values = memory.until(position + 1)
         scale = query.shape[-1] ** -0.5
-        if position >= cache.asked:  # a backward pass begins
+        if position >= memory.asked:  # a backward pass begins
             sums = torch.promote_types(query.dtype, torch.float32)
-            cache.gradients = torch.zeros_like(cache.keys_values, dtype=sums)
-        cache.asked = position
+            memory.gradients = torch.zeros_like(memory.keys_values, dtype=sums)
+        memory.asked = position
         # of the softmax; grad . attended is what the weights' gradients average to
         slope = weights * (grad @ values.transpose(-2, -1) - (grad * attended).sum(-1, keepdim=True)) * scale
-        of_keys, of_values = cache.gradients[:, :, :, : position + 1]
+        of_keys, of_values = memory.gradients[:, :, :, : position + 1]
         of_keys.addcmul_(slope.transpose(-2, -1), query)
         of_values.addcmul_(weights.transpose(-2, -1), grad)
         # copies, as autograd may go on to change them

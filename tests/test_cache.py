@@ -1,5 +1,8 @@
 """Attention to a growing cache: its gradients are those of autograd without one, and it keeps no copies."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from live_memory import LiveMemory
@@ -100,6 +103,20 @@ def test_a_rollout_with_gradients_keeps_each_key_once():
     quadratic = ((large - middle) / 64 - (middle - small) / 32) / 96
     # L^2 / 2 attention weights of 8 bytes in 2 layers, 2 images, 2 heads; copies of the cache would add 16 times that
     assert quadratic == pytest.approx(8 * 2 * 2 * 2 / 2, rel=0.05)
+
+
+def test_memory_is_freed_with_the_graph_and_waits_for_no_garbage_collector():
+    given = inputs()
+    cache = KeyValueCache(LENGTH)
+    attended = torch.cat([cache.attend(*given[..., t : t + 1, :]) for t in range(LENGTH)], 2)
+    torch.autograd.grad(attended.sum(), given)
+    memory = weakref.ref(cache.memory)
+    gc.disable()
+    try:
+        del cache, attended
+        assert memory() is None
+    finally:
+        gc.enable()
 
 
 def test_bfloat16_gradients_are_summed_in_float32():
