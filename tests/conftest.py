@@ -4,11 +4,12 @@ import textwrap
 
 os.environ["BENCH_OFFLINE"] = "1"  # no test waits for a network that is not there
 
+import helpers._typecheck  # noqa: F401  the hook looks it up
 import pytest
 from jaxtyping import install_import_hook
 
 # before anything imports them: shapes in annotations are then checked at every call
-install_import_hook(["estimators", "models"], "_typecheck.checker")
+install_import_hook(["estimators", "models"], "helpers._typecheck.checker")
 
 
 @pytest.fixture(autouse=True)

@@ -1,23 +1,8 @@
 import pytest
+from helpers.configs import config
 
 import estimators
-from bench.config import Preset, RunConfig, families, parse_settings, presets, resolve
-
-SHAPE = (3, 32, 32)
-
-
-def config(estimator: str = "daps", *, family: str = "cifar10", preset: str = "quick", **changes) -> RunConfig:
-    overrides = changes.pop("overrides", {})
-    given = {
-        "posterior": "factorised",
-        "seed": 0,
-        "device": "cpu",
-        "dataset": family,
-        "fingerprint": "f",
-        "shape": SHAPE,
-        "metrics": ("psnr",),
-    }
-    return resolve(estimator=estimator, preset=Preset(family, preset), overrides=overrides, **{**given, **changes})
+from bench.config import Preset, families, parse_settings, presets
 
 
 @pytest.mark.parametrize(("family", "name"), [(family, name) for family in families() for name in presets(family)])

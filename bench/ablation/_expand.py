@@ -13,10 +13,10 @@ import torch
 from bench.ablation._ablation import Ablation, is_argument
 from bench.ablation._cases import Case
 from bench.ablation._grid import is_multiple, multiplied
-from bench.atomic import read_json, write_json
 from bench.build import PixelStatistics, build, skip_reason
 from bench.config import Posterior, Preset, RunConfig, parse_settings, resolve
-from bench.sweep import Variant
+from bench.machine.files import read_json, write_json
+from bench.sweeps.plan import Variant
 
 FILE = "ablation.json"
 """In the folder of a sweep: which ablation made it."""

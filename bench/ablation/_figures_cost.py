@@ -25,7 +25,7 @@ from bench.ablation._look import (
 )
 from bench.ablation._settings import shown
 from bench.ablation._study import Study
-from bench.metrics import METRICS
+from bench.metrics.catalogue import METRICS
 
 SPREAD = {"decodes": 1.05, "seconds": 1.5, "bits": 1.05}
 """Costs that differ by less than such a factor are the same; a clock is noisy."""

@@ -24,7 +24,7 @@ from bench.ablation._look import (
     title,
 )
 from bench.ablation._study import Study
-from bench.metrics import METRICS
+from bench.metrics.catalogue import METRICS
 
 ROWS = 80
 """Settings drawn, the best; the page's table has all."""

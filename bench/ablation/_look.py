@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from bench._figures import LABELS
-from bench._style import styles
 from bench.ablation._settings import shown
 from bench.ablation._study import Study
-from bench.metrics import METRICS
+from bench.figures.screen import LABELS
+from bench.figures.styles import styles
+from bench.metrics.catalogue import METRICS
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 DASHES = ((), (5, 1.5), (1, 1.2), (6, 1.5, 1, 1.5), (3, 1, 1, 1, 1, 1))

@@ -11,18 +11,18 @@ import matplotlib.style
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from bench._style import RC
 from bench.ablation import _figures_choice, _figures_cost, _figures_final, _figures_training
 from bench.ablation._bands import TOLERANCE, bands
 from bench.ablation._settings import shown
 from bench.ablation._study import Study, study
 from bench.ablation._table import blocks, settings_csv
 from bench.ablation._words import answers, headline, measured, sensitivity
-from bench.atomic import write_atomically
-from bench.report import _template
-from bench.report._how import commands, commits
-from bench.report._metrics import describe, number
-from bench.report._sweep import Run
+from bench.figures.styles import RC
+from bench.machine.files import write_atomically
+from bench.pages import _template
+from bench.pages._how import commands, commits
+from bench.pages._metrics import describe, number
+from bench.pages._sweep import Run
 
 PROBLEMS = 100
 """Lines of runs that did not end well."""
@@ -132,7 +132,7 @@ def _page(found: Study, drawn: list[tuple[Drawing, Path]]) -> str:
         "commands": commands(found.runs),
         "commits": commits(found.runs),
         "shared": _shared(found),
-        "style": Markup(_template.file("bench.report", "page.css") + _template.file("bench.ablation", "ablation.css")),
+        "style": Markup(_template.file("bench.pages", "page.css") + _template.file("bench.ablation", "ablation.css")),
     }
     return _template.environment("bench.ablation").get_template("ablation.html.j2").render(content)
 

@@ -10,7 +10,7 @@ import estimators as registry
 from bench.ablation._expand import Origin, setting_key
 from bench.ablation._grid import plain
 from bench.config import RunConfig
-from bench.report._sweep import Run
+from bench.pages._sweep import Run
 
 _NOT_KNOBS = ("estimator", "arguments", "posterior", "dataset", "fingerprint", "preset", "seed", "device", "metrics")
 

@@ -13,10 +13,10 @@ import numpy as np
 from bench import records, stats
 from bench.ablation._expand import FILE, setting_key
 from bench.ablation._settings import Setting, named
-from bench.atomic import read_json
-from bench.baseline import NAME as BASELINE
-from bench.metrics import METRICS
-from bench.report._sweep import Run, read
+from bench.machine.files import read_json
+from bench.metrics.catalogue import METRICS
+from bench.pages._sweep import Run, read
+from bench.records.folder import BASELINE
 
 Table = Any
 """A pd.DataFrame. Without stubs a type checker takes its columns for bare arrays and objects."""

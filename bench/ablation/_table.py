@@ -8,8 +8,8 @@ from typing import Any
 from bench import stats
 from bench.ablation._settings import shown
 from bench.ablation._study import SHOWN, TERMS, Study, Table
-from bench.metrics import METRICS
-from bench.report._metrics import Metric, describe, digits, number
+from bench.metrics.catalogue import METRICS
+from bench.pages._metrics import Metric, describe, digits, number
 
 
 @dataclass(frozen=True)

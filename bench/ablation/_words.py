@@ -8,7 +8,7 @@ import numpy as np
 from bench import stats
 from bench.ablation._bands import TOLERANCE, Band, bands
 from bench.ablation._study import QUALITY, Study
-from bench.metrics import METRICS
+from bench.metrics.catalogue import METRICS
 from bench.stats.words import number
 
 

@@ -13,7 +13,7 @@ def list_(
     what: Annotated[Literal["estimators", "datasets", "presets", "metrics", "ablations"], typer.Argument()],
 ) -> None:
     """One line each: what it is, its arguments with defaults."""
-    from bench import listing
+    from bench.cli import listing
 
     for line in getattr(listing, what)():
         typer.echo(line)
@@ -21,7 +21,7 @@ def list_(
 
 def doctor() -> None:
     """Device, versions, which datasets and metric weights are here, and where they are looked for."""
-    from bench import listing
+    from bench.cli import listing
 
     for line in listing.doctor():
         typer.echo(line)
@@ -31,7 +31,9 @@ def fetch(
     names: Annotated[list[str], typer.Argument(help="mnist, fashion_mnist, cifar10, cifar100, weights")],
 ) -> None:
     """Download what a machine without network will need, with checksums."""
-    from bench import choose, data, weights
+    from bench import data
+    from bench.cli import choose
+    from bench.metrics import weights
 
     for name in choose.downloads(names):
         for line in weights.fetch() if name == "weights" else [data.fetch(name)]:
@@ -60,9 +62,10 @@ def speed(
     import torch
     from rich.console import Console
 
-    from bench import choose, speed
+    from bench import speed
+    from bench.machine import devices
 
-    chosen = choose.device(device)
+    chosen = devices.choose(device)
     texts, posteriors = options.expanded(estimator), options.posteriors(posterior)
     sizes = [speed.size(name.strip()) for name in dataset.split(",")]
     reference = speed.load(speed.REFERENCE, chosen) if check else None
@@ -102,9 +105,12 @@ def gradients(
     import torch
     from rich.console import Console
 
-    from bench import choose, data, gradient_report, gradients_of_run, records
-    from bench import gradients as lab
+    from bench import data, records
+    from bench.cli import choose
     from bench.config import parse_settings
+    from bench.gradients import checkpoint as gradients_of_run
+    from bench.gradients import lab
+    from bench.gradients import page as gradient_report
 
     # the networks are tiny, and one thread gives the same numbers on machines of any size
     torch.set_num_threads(1)

@@ -17,7 +17,8 @@ def status(
     """Say what is queued, running, done, failed and skipped, and how long it will take."""
     from rich.console import Console
 
-    from bench import records, status
+    from bench import records
+    from bench.sweeps import status
 
     records.check(folder)
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -39,7 +40,7 @@ def plot(
         records.load(folder)
         summarise(folder)
         return
-    from bench import paper
+    from bench.figures import paper
 
     paths = paper.draw(folder)
     for path in paths:
@@ -50,7 +51,7 @@ def plot(
 
 def report(folder: options.Folder) -> None:
     """Write one self-contained HTML page: who won and how sure that is, curves, reconstructions, failures."""
-    from bench import report
+    from bench import pages as report
 
     typer.echo(report.write(folder))
 
@@ -61,7 +62,8 @@ def table(
     metrics: Annotated[str, typer.Option(help="columns, such as psnr,bits [default: the most telling]")] = "",
 ) -> None:
     """Print the final metrics as a table for a paper, intervals and best values marked."""
-    from bench import export, records
+    from bench import records
+    from bench.tables import export
 
     names = tuple(name.strip() for name in metrics.split(",") if name.strip())
     typer.echo(export.write(records.load(folder), names, format), nl=False)
@@ -73,7 +75,7 @@ def diff(
     """Say what changed between two sweeps: settings, and the metrics that moved by more than the seeds do."""
     from rich.console import Console
 
-    from bench import diff
+    from bench.tables import diff
 
     changes = diff.moved(before, after)
     console = Console(width=None if sys.stdout.isatty() else 160)

@@ -14,10 +14,10 @@ from bench.cli import options
 
 if TYPE_CHECKING:
     from bench.data import Dataset
-    from bench.executors import Executor
-    from bench.executors.place import Place
-    from bench.perform import Job
-    from bench.sweep import Sweep
+    from bench.sweeps.executors import Executor
+    from bench.sweeps.executors.place import Place
+    from bench.sweeps.plan import Sweep
+    from bench.training.run import Job
 
 
 def run(
@@ -49,9 +49,10 @@ def run(
     """Train and measure estimators; leaves a table and figures. The same command again continues."""
     _begin_imports(executor)
     import estimators
-    from bench import data, sweep
+    from bench import data
     from bench.config import Preset, parse_settings
-    from bench.executors.place import Place
+    from bench.sweeps import plan as sweep
+    from bench.sweeps.executors.place import Place
 
     place = Place(executor, threads, workers, runs_per_gpu, address, partition, gpus, time, sbatch)
     texts, posteriors = options.expanded(estimator), options.posteriors(posterior)
@@ -118,9 +119,10 @@ def ablate(
     The same command again continues; with other --grid values into the same folder it adds to it.
     """
     _begin_imports(executor)
-    from bench import ablation, data, records, sweep
+    from bench import ablation, data, records
     from bench.config import Preset, parse_settings
-    from bench.executors.place import Place
+    from bench.sweeps import plan as sweep
+    from bench.sweeps.executors.place import Place
 
     place = Place(executor, threads, workers, runs_per_gpu, address, partition, gpus, time, sbatch, many_runs=True)
     posteriors = options.posteriors(posterior)
@@ -158,7 +160,7 @@ def ablate(
 
 def _begin_imports(executor: str) -> None:
     """Of the worker processes, while this one has its own to do."""
-    from bench import workers
+    from bench.sweeps import workers
 
     if executor == "local":
         workers.warm_up()
@@ -178,7 +180,8 @@ def _equip(
     place: "Place", dataset: str, image_size: int | None, metrics: str | None, device: options.Device, tensorboard: bool
 ) -> _Equipment:
     """Raises ValueError for what is not here."""
-    from bench import choose, data
+    from bench import data
+    from bench.cli import choose
 
     if tensorboard:
         choose.check_tensorboard()
@@ -207,7 +210,8 @@ def _carry_out(
     tensorboard: bool,
 ) -> None:
     """Do all runs and write the table. Exits in words if that cannot be done now."""
-    from bench import records, sweep
+    from bench import records
+    from bench.sweeps import plan as sweep
 
     jobs = sweep.jobs(planned, folder, checkpoint_every, tensorboard)
     sweep.queue(jobs, fresh=fresh)
@@ -240,7 +244,7 @@ def _shown(folder: Path) -> Iterator[None]:
         return
     from rich.console import Console
 
-    from bench import status
+    from bench.sweeps import status
 
     with status.shown(folder, Console(stderr=True)):
         yield
@@ -250,7 +254,9 @@ def summarise(folder: Path) -> int:
     """Print the table, draw the figures; returns how many runs failed."""
     from rich.console import Console
 
-    from bench import plots, records, table
+    from bench import records
+    from bench.figures import plots
+    from bench.tables import summary as table
 
     frame, states = records.load(folder), records.states(folder)
     console = Console(width=None if sys.stdout.isatty() else 160)

@@ -1,8 +1,8 @@
 """Datasets and their splits: embedded, downloaded with checksums, or one's own folder."""
 
 from bench.data.images import Dataset, Images, pixel_statistics, resident
-from bench.data.memory import free_memory
 from bench.data.registry import DatasetInfo, catalogue, check, fetch, load, names
+from bench.machine.memory import free_memory
 
 __all__ = [
     "Dataset",

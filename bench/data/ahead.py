@@ -1,11 +1,12 @@
 """Reading ahead in threads: Pillow and zlib let go of the interpreter while they decode."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from typing import TypeVar
+
+from bench.machine.devices import cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -13,8 +14,7 @@ R = TypeVar("R")
 
 def workers() -> int:
     """Threads to decode with: the cores this process may use, at most 16."""
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-    return min(16, len(allowed))
+    return min(16, cores())
 
 
 def map_ahead(work: Callable[[T], R], batches: Iterable[Sequence[T]], ahead: int = 2) -> Iterator[list[R]]:

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from bench.data.images import Dataset, in_memory
-from bench.download import download
+from bench.machine.download import download
 
 # Name here: name of torchvision's class, and the folder in which that class keeps its files.
 _CLASSES = {

@@ -8,7 +8,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from bench.data.images import Dataset, in_memory, mixed
+from bench.data.images import Dataset, in_memory
+from bench.seeds import mixed
 
 _SIDE = 32
 # Every photograph is cut into four bands of columns, so that both splits see its middle and its edge. A band is cut

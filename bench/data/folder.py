@@ -6,10 +6,11 @@ from pathlib import Path, PurePosixPath
 
 from bench.data.decode import suffixes
 from bench.data.files import Files, open_files
-from bench.data.images import Dataset, describe, mixed
+from bench.data.images import Dataset, describe
 from bench.data.splits import find_splits
 from bench.data.survey import Split, Survey
-from bench.progress import progress_bar
+from bench.machine.progress import progress_bar
+from bench.seeds import mixed
 
 _TOLERATED = 0.01  # share of a split that may be unreadable
 _NAMED = 10  # unreadable files named in a message

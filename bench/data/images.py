@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from bench.data.ahead import map_ahead
-from bench.data.memory import free_memory
+from bench.machine.memory import free_memory
 
 CPU = torch.device("cpu")
 
@@ -139,11 +139,6 @@ def describe(name: str, train: Images, test: Images, fingerprint: str, **provena
 def resident(pixels: UInt8[Tensor, "n c h w"]) -> Images:
     """A split of these pixels, handed out where they are."""
     return Resident(pixels, pixels.device)
-
-
-def mixed(n: int) -> list[int]:
-    """The numbers below `n` in a fixed order without pattern, so that the first few stand for all."""
-    return torch.randperm(n, generator=torch.Generator().manual_seed(0)).tolist()
 
 
 def pixel_statistics(images: Images) -> tuple[Float[Tensor, "c"], Float[Tensor, "c"]]:

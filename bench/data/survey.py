@@ -16,7 +16,7 @@ from bench.data.ahead import map_ahead
 from bench.data.decode import Picture, decode, size_of
 from bench.data.files import Files
 from bench.data.images import CPU, Images, Resident, Streamed
-from bench.data.memory import free_memory
+from bench.machine.memory import free_memory
 
 _BATCH = 32  # images looked at together, read two batches ahead: few, for they may be large
 _SAMPLE = 2000  # images whose size is read for a message

@@ -13,13 +13,13 @@ import torch
 from bench.build import PixelStatistics, build, skip_reason
 from bench.config import Posterior, Precision, RunConfig, resolve
 from bench.data import Dataset, resident
-from bench.metrics import noise_generator
-from bench.replay import WARM_UP, recorder
-from bench.run_folder import RunFolder
+from bench.records.folder import RunFolder
+from bench.seeds import noise_generator
 from bench.speed._counters import Work, Yardsticks, count
 from bench.speed._sizes import Size
-from bench.train import train
-from bench.trainer import Trainer
+from bench.training.cuda_graph import WARM_UP, recorder
+from bench.training.loop import train
+from bench.training.step import Trainer
 
 WARMUP, MOST_STEPS, LEAST_STEPS = WARM_UP + 1, 10, 3
 WARMUP_SECONDS, SECONDS = 2.0, 20.0

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.atomic import write_atomically
-from bench.provenance import git_commit, hardware, package_versions
+from bench.machine.files import write_atomically
+from bench.machine.provenance import git_commit, hardware, package_versions
 from bench.speed._measure import Timing
 from bench.speed._table import frame, markdown
 

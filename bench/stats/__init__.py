@@ -4,6 +4,7 @@ per run and metric of the tidy table; then `summary`, `paired_differences`, ...,
 What is computed, how, and how often the intervals cover: docs/statistics.md.
 """
 
+from bench.records.sweep import AXES
 from bench.stats.compare import moved
 from bench.stats.compute_matched import (
     at_cost,
@@ -26,7 +27,7 @@ from bench.stats.scores import (
     sign_flip_test,
 )
 from bench.stats.summaries import ALL, paired_differences, performance_profiles, summary
-from bench.stats.values import AXES, finals, runs
+from bench.stats.values import finals
 from bench.stats.words import Lead, in_words, lead
 
 __all__ = [
@@ -56,7 +57,6 @@ __all__ = [
     "probability_of_improvement",
     "rate_distortion",
     "reachable_target",
-    "runs",
     "sign_flip_test",
     "summary",
     "value_at",

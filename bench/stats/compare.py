@@ -4,11 +4,12 @@ from dataclasses import asdict
 
 import numpy as np
 
-from bench.metrics import METRICS
+from bench.metrics.catalogue import METRICS
+from bench.records.sweep import METHOD, SETTING, Table
 from bench.stats.intervals import interval
 from bench.stats.scores import paired_t_test
 from bench.stats.summaries import INTERVAL_COLUMNS, judge
-from bench.stats.values import METHOD, SETTING, BySeed, Table, Values, array, differences, paired_values
+from bench.stats.values import BySeed, Values, array, differences, paired_values
 
 MOVED_COLUMNS = (
     *SETTING,

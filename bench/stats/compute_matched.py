@@ -5,22 +5,11 @@ from dataclasses import asdict
 import numpy as np
 from jaxtyping import Float
 
-from bench.image_metrics import MetricInfo
+from bench.metrics.catalogue import Metric, find
+from bench.records.sweep import AXES, METHOD, SETTING, Table, as_sweep, with_left_out
 from bench.stats.intervals import Interval, counted, interval
 from bench.stats.scores import finite, pareto_front
-from bench.stats.values import (
-    AXES,
-    METHOD,
-    SETTING,
-    Table,
-    Values,
-    check_axis,
-    curves,
-    metric_info,
-    paired_values,
-    runs,
-    with_left_out,
-)
+from bench.stats.values import Source, Values, check_axis, paired_values
 
 Curve = Float[np.ndarray, " t"]
 
@@ -36,9 +25,9 @@ def value_at(cost: Curve, value: Curve, budget: float) -> float:
 def cost_of(cost: Curve, value: Curve, target: float, better: str) -> float:
     """Least cost at which the straight lines between evaluations reach `target`; NaN if they never do.
 
-    `cost` ascends; `better` is "higher" or "lower".
+    `cost` ascends; `better` is "lower", or anything else for higher.
     """
-    gap = np.asarray(value, dtype=float) - target if better == "higher" else target - np.asarray(value, dtype=float)
+    gap = (-1 if better == "lower" else 1) * (np.asarray(value, dtype=float) - target)
     reached = np.flatnonzero(gap >= 0)
     if not len(reached):
         return np.nan
@@ -49,17 +38,17 @@ def cost_of(cost: Curve, value: Curve, target: float, better: str) -> float:
     return float(cost[first - 1] + share * (cost[first] - cost[first - 1]))
 
 
-def common_budget(frame: Table, axis: str) -> Table:
+def common_budget(source: Source, axis: str) -> Table:
     """The most of `axis` that every run of a dataset and preset got to: a Series named `budget` over SETTING.
 
     `axis` is one of AXES. Runs that diverged or are unfinished do not count. Raises ValueError for an unknown axis.
     """
     check_axis(axis)
-    ends = curves(frame).groupby([*SETTING, "run"])[axis].max()
+    ends = as_sweep(source).curves.groupby([*SETTING, "run"])[axis].max()
     return ends.groupby(level=SETTING).min().rename("budget")
 
 
-def at_cost(frame: Table, axis: str, budget: float | None = None) -> Table:
+def at_cost(source: Source, axis: str, budget: float | None = None) -> Table:
     """Every run's values at equal cost: a table of values like `finals`, for `summary` and `paired_differences`.
 
     `axis` is one of AXES, `budget` in its unit; None is the `common_budget` of each dataset and preset. Values lie on
@@ -68,8 +57,9 @@ def at_cost(frame: Table, axis: str, budget: float | None = None) -> Table:
     ValueError for an unknown axis.
     """
     check_axis(axis)
-    measured = curves(frame)
-    budgets = common_budget(frame, axis)
+    sweep = as_sweep(source)
+    measured = sweep.curves
+    budgets = common_budget(sweep, axis)
     groups = measured.groupby(["run", "metric"]).indices
     table = measured.iloc[[rows[-1] for rows in groups.values()]].copy()
     places = zip(table["dataset"], table["preset"], strict=True)
@@ -78,17 +68,17 @@ def at_cost(frame: Table, axis: str, budget: float | None = None) -> Table:
     for column in (*AXES, "value"):
         curve = measured[column].to_numpy(float)
         table[column] = [value_at(cost[rows], curve[rows], x) for rows, x in zip(groups.values(), at, strict=True)]
-    return with_left_out(table, runs(frame))
+    return with_left_out(table, sweep.ended)
 
 
-def reachable_target(frame: Table, metric: str, dataset: str, preset: str) -> float:
+def reachable_target(source: Source, metric: str, dataset: str, preset: str) -> float:
     """A value that half of the methods reach on every seed, in the metric's unit; NaN if the metric was not measured.
 
     The median over methods of the best value that a method's worst seed ever had; the worse of the middle two. Raises
     ValueError for an unknown metric.
     """
-    best, worst = ("max", "min") if metric_info(metric).better == "higher" else ("min", "max")
-    rows = curves(frame)
+    best, worst = ("max", "min") if find(metric).sign > 0 else ("min", "max")
+    rows = as_sweep(source).curves
     rows = rows[(rows["metric"] == metric) & (rows["dataset"] == dataset) & (rows["preset"] == preset)]
     every_seed = rows.groupby([*METHOD, "seed"])["value"].agg(best).groupby(level=METHOD).agg(worst)
     return float(every_seed.quantile(0.5, interpolation="lower" if best == "max" else "higher"))
@@ -102,7 +92,7 @@ TARGET_COLUMNS = (
 )
 
 
-def cost_to_target(frame: Table, metric: str, target: float, axis: str) -> Table:
+def cost_to_target(source: Source, metric: str, target: float, axis: str) -> Table:
     """What it cost each method to reach `target` (first crossing, interpolated): TARGET_COLUMNS.
 
     `target` is in the metric's unit, the costs `estimate`, `low` and `high` in `unit` of `axis` (one of AXES): mean
@@ -111,8 +101,9 @@ def cost_to_target(frame: Table, metric: str, target: float, axis: str) -> Table
     ValueError for an unknown metric or axis.
     """
     check_axis(axis)
-    better = metric_info(metric).better
-    rows, ended = curves(frame), runs(frame)
+    better = find(metric).better
+    sweep = as_sweep(source)
+    rows, ended = sweep.curves, sweep.ended
     crossings = {
         run: cost_of(curve[axis].to_numpy(float), curve["value"].to_numpy(float), target, better)
         for run, curve in rows[rows["metric"] == metric].groupby("run")
@@ -154,12 +145,12 @@ def pareto(values: Table, metric: str, axis: str) -> Table:
     better in one of the two. It compares means; neighbours whose intervals overlap may swap places with other seeds.
     Raises ValueError for an unknown metric or axis.
     """
-    good = metric_info(metric)
+    good = find(metric)
     if axis in AXES:
         costs = values[values["metric"] == metric].assign(value=lambda rows: rows[axis], metric=axis)
-        dear = MetricInfo(axis, AXES[axis], "lower", "")
+        dear = Metric(axis, axis, AXES[axis], "lower", "cost", "")
     else:
-        costs, dear = values, metric_info(axis)
+        costs, dear = values, find(axis)
     qualities, prices = Values(values), Values(costs)
     table = []
     for setting in qualities.settings:
@@ -183,10 +174,9 @@ def _point(quality: Interval, cost: Interval) -> dict[str, object]:
     }
 
 
-def _badness(point: dict, good: MetricInfo, dear: MetricInfo) -> tuple[float, float]:
+def _badness(point: dict, good: Metric, dear: Metric) -> tuple[float, float]:
     """Less is better in both."""
-    quality = -point["quality"] if good.better == "higher" else point["quality"]
-    return quality, -point["cost"] if dear.better == "higher" else point["cost"]
+    return -good.sign * point["quality"], -point["cost"] if dear.better == "higher" else point["cost"]
 
 
 def rate_distortion(values: Table, metric: str = "psnr") -> Table:

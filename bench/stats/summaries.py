@@ -7,19 +7,16 @@ from typing import get_args
 
 import numpy as np
 
-from bench.metrics import METRICS
+from bench.metrics.catalogue import METRICS, find
+from bench.records.sweep import METHOD, SETTING, Table
 from bench.stats.intervals import Statistic, fraction_interval, improvement_interval, interval
 from bench.stats.scores import Scores, finite, holm, paired_t_test, sign_flip_test, smallest_sign_flip_p
 from bench.stats.values import (
-    METHOD,
-    SETTING,
     Method,
     Setting,
-    Table,
     Values,
     array,
     differences,
-    metric_info,
     paired_values,
 )
 
@@ -130,7 +127,7 @@ def _difference(pairs: list[tuple[Scores, Scores]], better: str) -> dict[str, ob
     gaps = [differences(x, y) for x, y in pairs]
     found = interval(gaps)
     mine, theirs = zip(*pairs, strict=True)
-    improvement = improvement_interval(mine, theirs) if better == "higher" else improvement_interval(theirs, mine)
+    improvement = improvement_interval(theirs, mine) if better == "lower" else improvement_interval(mine, theirs)
     return {
         **asdict(found),
         "p": paired_t_test(gaps) if found.known else np.nan,
@@ -161,7 +158,7 @@ def _verdict(row: dict, insignificant: str) -> str:
         return row["method"]
     if row["p_holm"] >= ALPHA:
         return insignificant
-    return "better" if (row["estimate"] > 0) == (METRICS[row["metric"]].better == "higher") else "worse"
+    return METRICS[row["metric"]].judged(row["estimate"])
 
 
 PROFILE_COLUMNS = (*SETTING, *METHOD, "metric", "unit", "threshold", *INTERVAL_COLUMNS)
@@ -174,7 +171,7 @@ def performance_profiles(values: Table, metric: str, thresholds: object = None) 
     Thresholds are in its unit; by default 101 from the lowest value in the table to the highest. Rows of dataset ALL
     count the runs of all datasets of a preset alike. Raises ValueError for an unknown metric.
     """
-    sign = -1 if metric_info(metric).better == "lower" else 1
+    sign = find(metric).sign
     chosen = values[values["metric"] == metric]
     scores = Values(chosen)
     known = finite(chosen["value"])

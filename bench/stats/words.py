@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass
 
+from bench.metrics.catalogue import find
+from bench.records.sweep import Table
 from bench.stats.intervals import Interval, counted, interval
-from bench.stats.values import Method, Table, Values, array, differences, metric_info, paired_values
+from bench.stats.values import Method, Values, array, differences, paired_values
 
 
 def number(value: float, scale: float) -> str:
@@ -47,8 +49,8 @@ def lead(values: Table, metric: str, dataset: str, preset: str) -> Lead | None:
     `values` is a table of values (`finals`, `at_cost`). Methods are (estimator, posterior); for an ablation write
     what varies into `estimator`. None if nobody has a value. Raises ValueError for an unknown metric.
     """
-    info = metric_info(metric)
-    sign = -1 if info.better == "lower" else 1
+    info = find(metric)
+    sign = info.sign
     setting, table = (dataset, preset), Values(values)
     scores = {method: table(setting, method, metric) for method in table.methods([setting])}
     ranked = sorted((m for m in scores if scores[m]), key=lambda method: -sign * array(scores[method]).mean())

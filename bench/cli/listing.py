@@ -1,0 +1,75 @@
+"""The lines of `bench list` and `bench doctor`."""
+
+import inspect
+import typing
+from collections.abc import Iterator
+
+import estimators as registry
+from bench import config, data
+from bench.machine.provenance import hardware, package_versions
+from bench.metrics import weights
+from bench.metrics.catalogue import METRICS
+
+
+def estimators() -> Iterator[str]:
+    for name, cls in sorted(registry.available().items()):
+        arguments = ", ".join(_argument(option) for _, option in sorted(registry.options(cls).items()))
+        about = (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
+        posteriors = "both posteriors" if cls.causal_ok else "factorised only"
+        yield f"{name:18} {about} [{posteriors}] ({arguments})"
+
+
+def _argument(option: inspect.Parameter) -> str:
+    """`key=default`, with the other choices where there are a few."""
+    default = str(option.default).lower()
+    others = [choice for choice in typing.get_args(option.annotation) if isinstance(choice, str)]
+    return f"{option.name}={'|'.join([default, *(choice for choice in others if choice != default)])}"
+
+
+def datasets() -> Iterator[str]:
+    for info in data.catalogue():
+        shape = "x".join(map(str, info.shape)) if info.shape else "any size"
+        count = f"{info.n_train} + {info.n_test} images; " if info.n_train else ""
+        yield f"{info.name:15} {info.summary} ({shape}; {count}{info.source})"
+
+
+def presets() -> Iterator[str]:
+    for family in config.families():
+        for name in config.presets(family):
+            preset = config.Preset(family, name)
+            s = preset.settings
+            size = f"L={s['length'] or 'by size'} V={s['vocab']} d={s['width']}"
+            yield (
+                f"{family:14} {name:11} steps={s['steps']} batch_size={s['batch_size']} lr={s['lr']:g} {size} "
+                f"beta={s['beta']:g}->{s['beta_end']:g} {s['likelihood']} seeds={preset.seeds}"
+            )
+
+
+def metrics() -> Iterator[str]:
+    for info in METRICS.values():
+        needs = f"; needs {info.weights} weights" if info.weights else ""
+        unit = "no unit" if info.unit == "1" else info.unit
+        yield f"{info.name:21} {info.summary} [{unit}, {info.better} is better{needs}]"
+
+
+def ablations() -> Iterator[str]:
+    from bench import ablation
+
+    yield from ablation.lines()
+
+
+def doctor() -> Iterator[str]:
+    import torch
+
+    yield from (f"{name:24} {value}" for name, value in package_versions().items())
+    yield from (f"{name:24} {value}" for name, value in hardware().items())
+    yield f"{'device':24} {'cuda' if torch.cuda.is_available() else 'cpu'} (what --device auto takes)"
+    yield f"{'free memory':24} {data.free_memory(torch.device('cpu')) / 2**30:.1f} GiB"
+    if torch.cuda.is_available():
+        yield f"{'free GPU memory':24} {data.free_memory(torch.device('cuda')) / 2**30:.1f} GiB"
+    for info in data.catalogue():
+        here = "here" if info.present else "missing"
+        size = f"{info.bytes / 2**20:.0f} MiB in memory; " if info.bytes else ""
+        yield f"dataset {info.name:16} {here:8} {size}{info.where}"
+    for item in weights.status():
+        yield f"weights {item.name:16} {item.state:8} {item.path} (for {item.used_by})"

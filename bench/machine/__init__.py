@@ -1,0 +1,1 @@
+"""What every program needs: whole files, downloads, memory, devices, provenance, progress."""

@@ -1,0 +1,1 @@
+"""What is measured: `catalogue` lists it and loads no torch; the other modules compute it."""

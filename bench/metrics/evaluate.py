@@ -1,0 +1,113 @@
+"""What is measured on the held-out split: one code path for all estimators.
+
+Uses an estimator's `hard`, `mode`, `index` and `kl` and the decoder, and nothing of its loss.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from bench.build import Task
+from bench.data import Images
+from bench.metrics.images import ImageMetrics
+from bench.seeds import noise_generator
+
+Readout = Literal["sample", "mode"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    metric: str
+    value: float
+    n: int
+
+
+class CodeUsage:
+    """Histogram of codes per position over a whole split."""
+
+    def __init__(self, length: int, vocab: int, device: torch.device) -> None:
+        self.vocab = vocab
+        self.counts = torch.zeros(length, vocab, dtype=torch.int64, device=device)
+
+    def update(self, index: Int[Tensor, "b L"]) -> None:
+        self.counts.scatter_add_(1, index.T, torch.ones_like(index.T))
+
+    def measure(self, per_position: bool) -> dict[str, float]:
+        pooled = self._statistics(self.counts.sum(0, keepdim=True))
+        found = {name: values[0] for name, values in pooled.items()}
+        if per_position:
+            for name, values in self._statistics(self.counts).items():
+                found |= {f"{name}/{position}": value for position, value in enumerate(values)}
+        return found
+
+    def _statistics(self, counts: Int[Tensor, "n v"]) -> dict[str, list[float]]:
+        frequency = counts.double() / counts.sum(-1, keepdim=True)
+        entropy = -torch.special.xlogy(frequency, frequency).sum(-1)
+        return {
+            "usage": ((counts > 0).sum(-1) / self.vocab).tolist(),
+            "perplexity": entropy.exp().tolist(),
+        }
+
+
+@torch.no_grad()
+def evaluate(
+    task: Task,
+    images: Images,
+    *,
+    readout: Readout,
+    image_metrics: tuple[str, ...],
+    n: int,
+    batch: int,
+    beta_end: float,
+    seed: int,
+    device: torch.device,
+    reference_key: str,
+    per_position: bool,
+) -> list[Measurement]:
+    """Measure the first n images of a split. The noise of the `sample` readout depends on the seed alone."""
+    noise = noise_generator(seed, "evaluation", device)
+    estimator, latent = task.estimator, task.estimator.latent
+    pairs = ImageMetrics(image_metrics, device, reference_key=reference_key)
+    usage = CodeUsage(latent.length, latent.vocab, device)
+    log_lik = torch.zeros((), dtype=torch.float64, device=device)
+    kl = torch.zeros((), dtype=torch.float64, device=device)
+    draw = estimator.mode if readout == "mode" else lambda params: estimator.hard(params, noise)
+    for image in images.batches(torch.arange(n).split(batch)):
+        x = task.model.likelihood.data(image)
+        posterior, _ = task.model.encode(x)
+        code, params = posterior.rollout(draw, 1)
+        decoded = task.model.decode(code)
+        log_lik += task.model.likelihood.log_prob(decoded, x).double().sum()
+        kl += estimator.kl(params).double().sum()
+        usage.update(estimator.index(code)[0])
+        pairs.update(task.model.likelihood.reference(image), task.model.likelihood.image(decoded[0]))
+    found = {name: value for name, (value, _) in pairs.compute().items()}
+    found |= usage.measure(per_position)
+    found |= _likelihoods(log_lik.item() / n, kl.item() / n, beta_end, readout, estimator.has_elbo)
+    return [Measurement(name, value, n) for name, value in found.items()]
+
+
+def _likelihoods(log_lik: float, kl: float, beta_end: float, readout: Readout, has_elbo: bool) -> dict[str, float]:
+    found = {"log_lik": log_lik, "kl": kl, "bits": kl / math.log(2)}
+    if readout == "sample":
+        # the ELBO is an expectation under q: the mode's likelihood does not belong in it
+        found["elbo"] = log_lik - kl if has_elbo else math.nan
+        found["beta_elbo"] = log_lik - beta_end * kl if has_elbo else math.nan
+    return found
+
+
+@torch.no_grad()
+def reconstructions(
+    task: Task, images: Images, count: int, seed: int, device: torch.device
+) -> tuple[UInt8[Tensor, "n c h w"], UInt8[Tensor, "n c h w"]]:
+    """The first `count` test images and their reconstructions from one sampled code each."""
+    noise = noise_generator(seed, "evaluation", device)
+    (image,) = images.batches([torch.arange(min(count, len(images)))])
+    x = task.model.likelihood.data(image)
+    posterior, _ = task.model.encode(x)
+    code, _ = posterior.rollout(lambda params: task.estimator.hard(params, noise), 1)
+    return task.model.likelihood.reference(image), task.model.reconstruct(code)

@@ -1,0 +1,114 @@
+"""Reconstruction FID: the Fréchet distance between Inception features of originals and reconstructions.
+
+Network, resizing and formula are torch-fidelity's; here is only what lets them take batches as they come.
+"""
+
+import contextlib
+import functools
+import hashlib
+import re
+import uuid
+from pathlib import Path
+
+import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor, nn
+
+from bench.metrics import weights
+
+INCEPTION_BATCH = 64
+"""Images per pass, at 299 x 299 each whatever their own size: 64 of them need about 2 GB."""
+
+
+class Frechet:
+    """Inception features of originals and reconstructions, and the distance between them."""
+
+    def __init__(self, device: torch.device, reference_key: str | None) -> None:
+        path = weights.require("rfid")
+        sha256 = weights.WEIGHTS["inception"].sha256
+        self._device = device
+        self._network = _inception(path, sha256, device)
+        self._originals: list[Float32[Tensor, "b 2048"]] = []
+        self._reconstructions: list[Float32[Tensor, "b 2048"]] = []
+        self._kept = _feature_folder(reference_key, sha256, device) if reference_key else None
+
+    def update(self, original: UInt8[Tensor, "b c h w"], reconstruction: UInt8[Tensor, "b c h w"]) -> None:
+        self._originals.append(self._original_features(original))
+        self._reconstructions.append(self._features(reconstruction))
+
+    def compute(self) -> float:
+        from torch_fidelity.metric_fid import (
+            KEY_METRIC_FID,
+            fid_features_to_statistics,
+            fid_statistics_to_metric,
+        )
+
+        originals, reconstructions = torch.cat(self._originals), torch.cat(self._reconstructions)
+        if len(originals) < 2:
+            return float("nan")
+        statistics = [fid_features_to_statistics(f.cpu()) for f in (reconstructions, originals)]
+        return fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID]
+
+    def _features(self, images: UInt8[Tensor, "b c h w"]) -> Float32[Tensor, "b 2048"]:
+        rgb = images.expand(-1, 3, -1, -1)
+        return torch.cat([self._network(chunk)[0] for chunk in rgb.split(INCEPTION_BATCH)])
+
+    def _original_features(self, images: UInt8[Tensor, "b c h w"]) -> Float32[Tensor, "b 2048"]:
+        if self._kept is None:
+            return self._features(images)
+        path = self._kept / f"{_digest(images)}.safetensors"
+        features = _load_features(path)
+        if features is None:
+            features = self._features(images)
+            _save_features(features, path)
+        return features.to(self._device)
+
+
+@functools.lru_cache(maxsize=1)
+def _inception(path: Path, sha256: str, device: torch.device) -> nn.Module:
+    """torch-fidelity's extractor; `sha256` is an argument so that other weights are another network."""
+    from torch_fidelity.utils import create_feature_extractor
+
+    return create_feature_extractor(
+        "inception-v3-compat",
+        ["2048"],
+        cuda=False,
+        feature_extractor_weights_path=str(path),
+        verbose=False,
+    ).to(device)
+
+
+def _feature_folder(reference_key: str, sha256: str, device: torch.device) -> Path:
+    """Beside torch's checkpoints; one per device type, so that CPU rows never depend on a GPU's rounding."""
+    name = re.sub(r"[^\w.-]+", "_", reference_key)
+    return weights.directory().parent / "rfid-features" / name / f"{sha256}-{device.type}"
+
+
+def _digest(images: UInt8[Tensor, "b c h w"]) -> str:
+    shape = str(tuple(images.shape)).encode()
+    return hashlib.sha256(shape + images.cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
+def _load_features(path: Path) -> Tensor | None:
+    """None where there is no file, or one that a crash left incomplete."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(path.read_bytes())["features"]
+    except (OSError, SafetensorError):
+        return None
+
+
+def _save_features(features: Tensor, path: Path) -> None:
+    from safetensors.torch import save
+
+    partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
+    # A full or read-only disk costs the next run a recomputation, not this one its result.
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(save({"features": features.cpu().contiguous()}))
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,373 @@
+"""THE reader of a sweep: which runs count, what a method is, what its last values and its curves are, who is best.
+
+Whatever shows or computes results reads them here, so that no two views of one folder can disagree. Of a run that is
+done the last evaluation counts. A run that diverged has no value and is counted as such; all others have none yet.
+"""
+
+import functools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.machine.files import read_json
+from bench.metrics import catalogue
+from bench.metrics.catalogue import METRICS
+from bench.records.folder import BASELINE, RUN_COLUMNS
+from bench.records.methods import Method, Run, by_method, in_order
+from bench.records.table import COLUMNS, COST_COLUMNS, load, states
+from bench.text import endings, seeds
+
+Table = Any
+"""A pd.DataFrame. Without stubs a type checker takes its columns for bare arrays and objects."""
+
+SETTING = ["dataset", "preset"]
+METHOD = ["estimator", "posterior"]
+VALUE_COLUMNS = (*RUN_COLUMNS, *COST_COLUMNS, "metric", "value", "n", "ended", "method")
+"""Columns of a table of values: one row per run and metric. `estimator` is the method's name, `method` its index;
+`step` and its kin are what the value had cost; `ended` is done, diverged or unfinished."""
+AXES = {"step": "steps", "images": "images", "decodes": "decoder evaluations", "seconds": "s"}
+"""What a run may cost, and the unit."""
+ENDED_EARLY = ("diverged", "failed")
+_NUMBERS = (*COST_COLUMNS, "value", "n")
+_NAMES = tuple(column for column in COLUMNS if column not in (*_NUMBERS, "seed"))
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The runs of one dataset and preset (of an ablation: under one condition). Only these are compared."""
+
+    dataset: str
+    preset: str
+    methods: Sequence[Method]
+    """In reading order, baselines last."""
+    runs: Mapping[int, list[Run]]
+    """By index into `methods`, in order of seeds."""
+    frame: Table
+    """Their rows, columns as in `bench.records`: numbers are finite or NaN, `estimator` is the method's name, and
+    `method` an index into `methods`."""
+    condition: str = ""
+
+    @property
+    def title(self) -> str:
+        """Such as `digits, preset quick`."""
+        return ", ".join(part for part in (self.dataset, f"preset {self.preset}", self.condition) if part)
+
+    @functools.cached_property
+    def posteriors(self) -> list[str]:
+        """Of the methods, baselines aside, factorised first."""
+        return list(dict.fromkeys(m.posterior for m in sorted(self.methods, key=lambda m: m.posterior != "factorised")
+                                  if not m.is_baseline))  # fmt: skip
+
+    def label(self, index: int) -> str:
+        """The method's name, with its posterior where there are several."""
+        method = self.methods[index]
+        return method.name if len(self.posteriors) == 1 or method.is_baseline else f"{method.name}, {method.posterior}"
+
+    @functools.cached_property
+    def compared(self) -> list[Run]:
+        """All runs but the baselines."""
+        return [run for runs in self.runs.values() for run in runs if not run.is_baseline]
+
+    @functools.cached_property
+    def left_out(self) -> str:
+        """How many runs stand in no mean, in words: `2 skipped, 1 diverged (vq, seed 3)`; empty if none."""
+        words = []
+        for state, count in Counter(run.state for run in self.compared if run.state != "done").most_common():
+            mine = {
+                self.label(index): found
+                for index, runs in self.runs.items()
+                if (found := [run.seed for run in runs if run.state == state])
+            }
+            some = [f"{name}, {'seed' if len(found) == 1 else 'seeds'} {seeds(found)}" for name, found in mine.items()]
+            words.append(f"{count} {state} ({'; '.join(some[:3])}{'; ...' if some[3:] else ''})")
+        return ", ".join(words)
+
+    def endings(self, index: int) -> str:
+        """How many runs of a method ended how: `3 done, 1 diverged`."""
+        return endings(run.state for run in self.runs[index])
+
+    @functools.cached_property
+    def ended(self) -> Table:
+        """One row per run that left rows: RUN_COLUMNS, `step` of its last evaluation, `ended`, `method`."""
+        rows = self.frame[self.frame["estimator"] != BASELINE]
+        last = rows["step"].where(rows["split"] == "test").groupby(rows["run"]).max()
+        table = rows[[*RUN_COLUMNS, "method"]].drop_duplicates("run", ignore_index=True)
+        how = {run.name: run.state if run.state in ("done", "diverged") else "unfinished" for run in self.compared}
+        return table.assign(
+            step=table["run"].map(last).fillna(-1).astype(int), ended=table["run"].map(how).astype(object)
+        )
+
+    @functools.cached_property
+    def tests(self) -> Table:
+        """Finite measurements on the test split, codes sampled, in order of steps; without baselines."""
+        frame = self.frame
+        chosen = (frame["split"] == "test") & (frame["readout"] == "sample") & (frame["estimator"] != BASELINE)
+        return frame[chosen & frame["value"].notna()].sort_values(["run", "metric", "step"], ignore_index=True)
+
+    @functools.cached_property
+    def curves(self) -> Table:
+        """The rows of `tests` of runs that are done, metrics of the catalogue alone."""
+        done = self.ended["run"][self.ended["ended"] == "done"]
+        return self.tests[self.tests["run"].isin(done) & self.tests["metric"].isin(list(METRICS))]
+
+    @functools.cached_property
+    def finals(self) -> Table:
+        """What each run came to: its value of every metric at its last evaluation, and its costs. VALUE_COLUMNS.
+
+        Runs that diverged or are unfinished are there with missing values, so that they are counted.
+        """
+        steps = self.ended.set_index("run")["step"]
+        last = self.curves[self.curves["step"] == self.curves["run"].map(steps)]
+        costs = self.frame[self.frame["metric"].isin(catalogue.names("cost")) & self.frame["value"].notna()]
+        costs = costs[costs["estimator"] != BASELINE]
+        return with_left_out(joined([last, costs]).drop_duplicates(["run", "metric"], keep="last"), self.ended)
+
+    @functools.cached_property
+    def means(self) -> dict[str, dict[int, float]]:
+        """By metric and method, over the seeds that are done."""
+        known = self.finals.dropna(subset="value")
+        found: dict[str, dict[int, float]] = {}
+        for (metric, method), value in known.groupby(["metric", "method"])["value"].mean().items():
+            found.setdefault(metric, {})[int(method)] = float(value)
+        return {metric: found[metric] for metric in METRICS if metric in found}
+
+    @functools.cached_property
+    def metric(self) -> str | None:
+        """That orders the methods: the first ranked one of the catalogue that was measured. None while no run is
+        done."""
+        return next((metric for metric in catalogue.ranked() if metric in self.means), None)
+
+    @functools.cached_property
+    def order(self) -> list[int]:
+        """All methods, best mean first, then those without a value in reading order, baselines last."""
+        return self.ordered_by(self.metric)
+
+    def ordered_by(self, metric: str | None) -> list[int]:
+        """The same by any metric."""
+        column = self.means.get(metric, {}) if metric else {}
+        sign = catalogue.describe(metric).sign if metric else 1
+
+        def key(index: int) -> tuple:
+            value = column.get(index)
+            return self.methods[index].is_baseline, value is None, -sign * (value or 0.0), index
+
+        return sorted(range(len(self.methods)), key=key)
+
+    def best(self, metric: str, among: Sequence[int] | None = None) -> int | None:
+        """The method with the best mean, of some or of all."""
+        column = self.means.get(metric, {})
+        return next((i for i in self.ordered_by(metric) if i in column and (among is None or i in among)), None)
+
+    def baseline(self, metric: str) -> float:
+        """What the mean training image scores; NaN where that was not measured."""
+        frame = self.frame
+        chosen = (frame["estimator"] == BASELINE) & (frame["split"] == "test") & (frame["metric"] == metric)
+        return float(frame["value"][chosen & (frame["readout"] == "sample")].mean())
+
+    @functools.cached_property
+    def shown_curves(self) -> Table:
+        """Points of learning curves, by metric, method and step: costs, `mean`, `low` and `high` (lowest and highest
+        seed), `seeds`. Over a method's finished seeds; over those under way where none has finished."""
+        names: set[str] = set()
+        for runs in self.runs.values():
+            done = [run.name for run in runs if run.state == "done"]
+            names.update(done or [run.name for run in runs if run.state not in ENDED_EARLY])
+        rows = self.tests[self.tests["run"].isin(names) & ~self.tests["metric"].str.contains("/", regex=False)]
+        costs = {cost: (cost, "mean") for cost in AXES if cost != "step"}
+        kinds = {"mean": ("value", "mean"), "low": ("value", "min"), "high": ("value", "max")}
+        return rows.groupby(["metric", "method", "step"]).agg(**kinds, seeds=("value", "size"), **costs).reset_index()
+
+    @functools.cached_property
+    def lost_curves(self) -> Table:
+        """Rows of `tests` of runs that diverged or failed, which are in no mean."""
+        early = [run.name for run in self.compared if run.state in ENDED_EARLY]
+        rows = self.tests[self.tests["run"].isin(early)]
+        return rows[~rows["metric"].str.contains("/", regex=False)]
+
+    @functools.cached_property
+    def by_position(self) -> Table:
+        """Codebook use at the last evaluation of finished runs: `measure` (usage, perplexity), `position`, `method`,
+        `value`, the mean over seeds."""
+        steps = self.ended[self.ended["ended"] == "done"].set_index("run")["step"]
+        rows = self.tests[self.tests["metric"].str.fullmatch(r"\w+/\d+")]
+        rows = rows[rows["step"] == rows["run"].map(steps)]
+        parts = rows["metric"].str.partition("/")
+        rows = rows.assign(measure=parts[0], position=pd.to_numeric(parts[2]))
+        return rows.groupby(["measure", "method", "position"])["value"].mean().reset_index()
+
+    @functools.cached_property
+    def gradients(self) -> Table:
+        """What the gradient lab measured: a row per `method` (also `estimator`, `posterior`), `step` and `decodes`,
+        a column per metric of kind `gradient`. Empty for other sweeps."""
+        rows = self.frame[self.frame["metric"].isin(catalogue.names("gradient"))]
+        keys = ["method", *METHOD, "step", "decodes"]
+        return rows.pivot_table("value", keys, "metric").reset_index()
+
+    @functools.cached_property
+    def images(self) -> list[int]:
+        """Numbers of test images behind the metric that ranks; more than one if they differ."""
+        rows = self.finals[(self.finals["metric"] == self.metric) & (self.finals["ended"] == "done")]
+        return sorted({int(n) for n in rows["n"].dropna()})
+
+
+NOTHING = Comparison("", "", (), {}, pd.DataFrame(columns=[*COLUMNS, "method"]))
+"""What a sweep without runs is read as: its tables are empty and have their columns."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """A folder that `bench run` made, or a table alone."""
+
+    path: Path
+    comparisons: Sequence[Comparison]
+    unreadable: Sequence[str] = ()
+    """Folders of runs that do not even say what they are."""
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for one in self.comparisons for runs in one.runs.values() for run in runs]
+
+    @functools.cached_property
+    def finals(self) -> Table:
+        """`Comparison.finals` of all, below each other."""
+        return joined([one.finals for one in self.comparisons or [NOTHING]])
+
+    @functools.cached_property
+    def curves(self) -> Table:
+        """`Comparison.curves` of all."""
+        return joined([one.curves for one in self.comparisons or [NOTHING]])
+
+    @functools.cached_property
+    def ended(self) -> Table:
+        """`Comparison.ended` of all."""
+        return joined([one.ended for one in self.comparisons or [NOTHING]])
+
+
+def read(path: str | Path) -> Sweep:
+    """The sweep in a folder, or the one that a results.parquet alone tells of.
+
+    Raises ValueError if `path` is not a folder that `bench run` made.
+    """
+    path = Path(path)
+    frame = tidy(load(path))
+    runs = read_runs(path)
+    folders = sorted((path / "runs").glob("*"))
+    unreadable = [f.name for f in folders if not (read_json(f / "status.json") or read_json(f / "config.json"))]
+    return Sweep(path, _comparisons(frame, runs), unreadable)
+
+
+def of_table(frame: Table) -> Sweep:
+    """The sweep that a tidy table tells of, without the folders of its runs: a run is `stopped` if another of its
+    method got further, and done otherwise, unless it diverged."""
+    frame = tidy(frame)
+    return Sweep(Path(), _comparisons(frame, _runs_of(frame)))
+
+
+def as_sweep(source: "Sweep | Comparison | Table") -> "Sweep | Comparison":
+    """What has finals, curves and endings: itself, or the sweep of a tidy table."""
+    return of_table(source) if isinstance(source, pd.DataFrame) else source
+
+
+def tidy(frame: Table) -> Table:
+    """Rows that comparisons are made of: measurements of sampled codes on the test split, the baselines', costs, and
+    where a run diverged; of the gradient lab, gradients.
+
+    Numbers are numbers, names text, also after rows that were half written. Infinite values are missing.
+    """
+    measured = (frame["split"] == "test") & (frame["readout"] == "sample")
+    others = (*catalogue.names("cost"), *catalogue.names("gradient"), "diverged")
+    frame = frame[measured | frame["metric"].isin(others)]
+    numbers = {column: pd.to_numeric(frame[column], errors="coerce").astype(float) for column in _NUMBERS}
+    numbers["value"] = numbers["value"].replace([np.inf, -np.inf], np.nan)
+    # categories would make every grouping a product of all of them
+    return frame.assign(**numbers).astype(dict.fromkeys(_NAMES, str)).dropna(subset=["step"])
+
+
+def read_runs(path: Path) -> list[Run]:
+    """Every run of a sweep's folder, however it ended."""
+    # a folder may be there twice, as a copy; the table has its rows once
+    return [_run(path, state) for state in {state["run"]: state for state in states(path)}.values()]
+
+
+def _run(path: Path, state: dict[str, Any]) -> Run:
+    content = read_json(path / "runs" / str(state["run"]) / "config.json")
+    parts = (content.get(key) for key in ("config", "provenance"))
+    config, provenance = (part if isinstance(part, dict) else {} for part in parts)
+    estimator, posterior, dataset, preset = (str(state.get(key, "?")) for key in (*METHOD, *SETTING))
+    seed = state.get("seed")
+    return Run(
+        str(state["run"]), estimator, posterior, dataset, preset, seed if isinstance(seed, int) else None,
+        str(state.get("state", "unknown")), state, config, provenance,
+    )  # fmt: skip
+
+
+def _runs_of(frame: Table) -> list[Run]:
+    diverged = set(frame["run"][frame["metric"] == "diverged"])
+    last = frame["step"].where(frame["split"] == "test").groupby(frame["run"]).max().fillna(-1)
+    table = frame[list(RUN_COLUMNS)].drop_duplicates("run")
+    table = table.assign(step=table["run"].map(last), lost=table["run"].isin(diverged))
+    furthest = table[~table["lost"]].groupby([*SETTING, *METHOD])["step"].transform("max")
+    stopped = set(table["run"][table["step"] < furthest.reindex(table.index)])
+    return [
+        Run(
+            *(str(row[key]) for key in ("run", "estimator", "posterior", "dataset", "preset")),
+            seed=int(row["seed"]),
+            state="diverged" if row["run"] in diverged else "stopped" if row["run"] in stopped else "done",
+        )
+        for row in table.to_dict("records")
+    ]
+
+
+def _comparisons(frame: Table, runs: Sequence[Run]) -> list[Comparison]:
+    by_place: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        by_place[run.place].append(run)
+    rows = dict(list(frame.groupby(SETTING, sort=False)))
+    return [compare(rows.get(place, frame.iloc[:0]), by_method(by_place[place]), *place) for place in sorted(by_place)]
+
+
+def compare(
+    frame: Table,
+    grouped: Mapping[Method, Sequence[Run]],
+    dataset: str,
+    preset: str,
+    condition: str = "",
+    order: Callable[[Any], Sequence[Method]] = in_order,
+) -> Comparison:
+    """The comparison of these methods, from rows of `tidy` that may hold other runs too."""
+    methods = order(grouped)
+    runs = {
+        index: sorted(grouped[method], key=lambda run: (run.seed is None, run.seed, run.name))
+        for index, method in enumerate(methods)
+    }
+    index_of = {run.name: index for index, mine in runs.items() for run in mine}
+    method = frame["run"].map(index_of)
+    frame = frame.assign(method=method).dropna(subset="method").astype({"method": int})
+    names = frame["method"].map({index: method.name for index, method in enumerate(methods)})
+    seed = frame["seed"].fillna(-1).astype(int)
+    return Comparison(dataset, preset, methods, runs, frame.assign(estimator=names.astype(str), seed=seed), condition)
+
+
+def with_left_out(values: Table, ended: Table) -> Table:
+    """`values` of the runs that are done, and missing values for the others in `ended`.
+
+    Those are of the metrics that their method has, or, if none of its runs are done, of all in their setting.
+    """
+    done = ended["ended"] == "done"
+    kept = values[values["run"].isin(ended["run"][done])].assign(ended="done")
+    left_out = ended[~done]
+    own = left_out.merge(kept[[*SETTING, *METHOD, "metric"]].drop_duplicates(), on=[*SETTING, *METHOD])
+    others = left_out[~left_out["run"].isin(own["run"])]
+    foreign = others.merge(kept[[*SETTING, "metric"]].drop_duplicates(), on=SETTING)
+    table = joined([kept, own, foreign]).reindex(columns=list(VALUE_COLUMNS))
+    return table.sort_values([*SETTING, *METHOD, "seed", "metric"], ignore_index=True)
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """Below each other; pandas warns of empty ones."""
+    return pd.concat([table for table in tables if len(table)] or list(tables[:1]), ignore_index=True)

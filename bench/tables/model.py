@@ -1,0 +1,195 @@
+"""THE model of a table of final values: methods by metrics, each cell with its mean, interval, mark and note.
+
+Terminal, Markdown, LaTeX, CSV and pages are renderings of it, so that all print the same digits in the same order.
+"""
+
+import functools
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench import stats
+from bench.metrics.catalogue import Metric, columns, describe
+from bench.records.sweep import Comparison, Table
+from bench.stats.intervals import FEWEST
+from bench.text import counted, decimals, number
+
+RULE = (
+    "Mean over seeds with its 95 % interval. Bold: the best mean of a column, and those that are not separable from "
+    "it (paired t test over seeds, Holm-corrected within the column, 5 %; with fewer than 3 shared seeds: none). "
+    "Columns without a good direction have no best."
+)
+MARKS = {"best": "★", "tied": "≈", "untested": "?", "worse": "", "": ""}
+MEANINGS = {
+    "best": "best mean",
+    "tied": "not separable from the best",
+    "untested": "too few shared seeds for a test",
+    "worse": "worse than the best",
+    "": "",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Numbers are NaN where there are none."""
+
+    metric: Metric
+    mean: float
+    low: float
+    """Of the 95 % interval."""
+    high: float
+    sd: float
+    """Over seeds."""
+    n: int
+    """Seeds."""
+    method: str
+    """How the interval was made, or why there is none."""
+    places: int
+    """Decimals of the whole column."""
+    mark: str = ""
+    """A key of MARKS."""
+    test: str = ""
+    """What the comparison with the best said."""
+
+    @property
+    def known(self) -> bool:
+        return not math.isnan(self.mean)
+
+    @property
+    def text(self) -> str:
+        """The mean."""
+        return number(self.mean, self.places)
+
+    @property
+    def interval(self) -> tuple[str, str] | None:
+        """Its ends; None where there is none, or none that shows."""
+        low, high = number(self.low, self.places), number(self.high, self.places)
+        return None if math.isnan(self.low) or low == high else (low, high)
+
+    @property
+    def spread(self) -> str:
+        """The standard deviation over seeds; empty for one seed, and for what all seeds share."""
+        return "" if math.isnan(self.sd) or self.metric.constant else number(self.sd, self.places)
+
+    @property
+    def note(self) -> str:
+        """For a tooltip."""
+        if self.metric.constant or not self.known:
+            return ""
+        source = self.method if math.isnan(self.low) else f"{counted(self.n)}, 95 % interval: {self.method}"
+        return "; ".join(part for part in (source, self.test) if part)
+
+
+def missing(metric: Metric) -> Cell:
+    return Cell(metric, math.nan, math.nan, math.nan, math.nan, 0, "", 0)
+
+
+@dataclass(frozen=True)
+class Row:
+    method: int
+    """Index into the comparison's methods."""
+    cells: list[Cell]
+    """As `Model.columns`."""
+    runs: str
+    """How many ended how."""
+
+
+@dataclass(frozen=True)
+class Model:
+    comparison: Comparison
+    columns: list[Metric]
+    rows: list[Row]
+    """Best first by the metric that ranks, or else by the first column; the baseline last."""
+
+    @functools.cached_property
+    def cells(self) -> dict[str, dict[int, Cell]]:
+        """By metric and method, those with a value."""
+        return {
+            column.name: {row.method: row.cells[place] for row in self.rows if row.cells[place].known}
+            for place, column in enumerate(self.columns)
+        }
+
+    def marked(self, metric: str, mark: str) -> list[int]:
+        """Methods with this mark in the column, best first."""
+        return [
+            method
+            for method in self.comparison.ordered_by(metric)
+            if self.cells[metric].get(method, _NONE).mark == mark
+        ]
+
+
+_NONE = missing(describe(""))
+
+
+def model(comparison: Comparison, metrics: Sequence[str] = ()) -> Model:
+    """The table of a comparison, of these metrics or of those that usually stand in tables.
+
+    Raises ValueError for a metric that was not measured, naming those that were.
+    """
+    known = list(comparison.means)
+    for metric in metrics:
+        if metric not in known:
+            raise ValueError(f"{metric!r} was not measured here; there are {', '.join(known) or 'no finished runs'}")
+    shown = [metric for metric in known if metric in (metrics or columns())]
+    found = {metric: _column(comparison, describe(metric)) for metric in shown}
+    order = comparison.order if comparison.metric in shown or not shown else comparison.ordered_by(shown[0])
+    rows = [
+        Row(index, [found[m].get(index, missing(describe(m))) for m in shown], comparison.endings(index))
+        for index in order
+    ]
+    return Model(comparison, [describe(metric) for metric in shown], rows)
+
+
+def _column(comparison: Comparison, metric: Metric) -> dict[int, Cell]:
+    """A cell per method that has a value, the baseline among them."""
+    values = comparison.finals[comparison.finals["metric"] == metric.name].dropna(subset="value")
+    scores = {int(index): mine.to_numpy(float) for index, mine in values.groupby("method")["value"]}
+    intervals = {index: stats.interval([mine]) for index, mine in scores.items()}
+    places = metric.places if metric.places is not None else _decimals(list(intervals.values()))
+    best = comparison.best(metric.name) if metric.better else None
+    tests = _tests(comparison, values, best) if best is not None else {}
+    cells = {}
+    for index, found in intervals.items():
+        mark, said = _mark(index, best, tests.get(index))
+        sd = float(np.std(scores[index], ddof=1)) if len(scores[index]) > 1 else math.nan
+        low, high = (math.nan, math.nan) if metric.constant else (found.low, found.high)
+        cells[index] = Cell(metric, found.estimate, low, high, sd, found.n, found.method, places, mark, said)
+    value = comparison.baseline(metric.name)
+    for index, method in enumerate(comparison.methods):
+        if method.is_baseline and not math.isnan(value):
+            cells[index] = Cell(metric, value, math.nan, math.nan, math.nan, 1, "the mean training image", places)
+    return cells
+
+
+def _tests(comparison: Comparison, values: Table, best: int) -> dict[int, dict]:
+    """Rows of `stats.paired_differences` by method, of those that share enough seeds with the best for a test."""
+    shared = values[values["seed"].isin(values["seed"][values["method"] == best])]
+    seeds = shared.groupby("method")["seed"].nunique()
+    testable = seeds.index[seeds >= FEWEST]
+    if best not in testable:
+        return {}
+    method = comparison.methods[best]
+    differences = stats.paired_differences(values[values["method"].isin(testable)], (method.name, method.posterior))
+    index = {(method.name, method.posterior): i for i, method in enumerate(comparison.methods)}
+    return {index[row["estimator"], row["posterior"]]: row for row in differences.to_dict("records")}
+
+
+def _mark(index: int, best: int | None, test: dict | None) -> tuple[str, str]:
+    """A key of MARKS, and what the test said."""
+    if best is None:
+        return "", ""
+    if index == best:
+        return "best", MEANINGS["best"]
+    if test is None or math.isnan(test["p_holm"]):
+        return "untested", MEANINGS["untested"]
+    mark = "worse" if test["verdict"] in ("worse", "better") else "tied"
+    return mark, f"{MEANINGS[mark]}: p = {test['p_holm']:.2g} after Holm, {int(test['n'])} shared seeds"
+
+
+def _decimals(intervals: list[stats.Interval]) -> int:
+    """Two digits of a typical half interval."""
+    halves = [(found.high - found.low) / 2 for found in intervals if found.known and found.high > found.low]
+    return decimals(statistics.median(halves) if halves else 0.0, max(abs(found.estimate) for found in intervals))

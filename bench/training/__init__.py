@@ -1,0 +1,1 @@
+"""Training: one optimiser step, the loop around it, and one run from its job to its end."""

@@ -1,0 +1,157 @@
+"""What a run writes while it trains: diagnostics averaged over steps, measurements, and what they had cost."""
+
+import functools
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from bench.data import Dataset
+from bench.machine.memory import peak_memory
+from bench.metrics.catalogue import METRICS
+from bench.metrics.evaluate import Measurement, Readout, evaluate
+from bench.records.folder import RunFolder
+from bench.training.checkpoint import State
+from bench.training.step import Trainer
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+TRAIN_METRICS = ("log_lik", "kl", "grad_norm", "realised_kl")
+"""Diagnostics that mean the same for every estimator; all others are rows named term/..."""
+
+
+class Diverged(Exception):
+    """The loss or its gradient was not finite."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"the loss or its gradient was not finite at step {step}")
+        self.step = step
+
+
+@dataclass
+class Cost:
+    """What training had cost so far; `seconds` leaves evaluation out."""
+
+    step: int = 0
+    images: int = 0
+    decodes: int = 0
+    seconds: float = 0.0
+    peak_memory: int = 0
+    """Bytes."""
+
+
+class Log:
+    """Turns diagnostics and measurements into rows of the run's folder."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        trainer: Trainer,
+        dataset: Dataset,
+        image_metrics: tuple[str, ...],
+        board: Path | None = None,
+    ) -> None:
+        """`board`: where the same is written once more, for TensorBoard."""
+        self.folder, self.trainer, self.dataset, self.image_metrics = folder, trainer, dataset, image_metrics
+        self.board = board
+        self.cost = Cost()
+        self.window: list[dict[str, Tensor]] = []
+
+    def state(self) -> State:
+        """Cost so far, the diagnostics that are not rows yet, and how many bytes the rows take."""
+        keys = list(self.window[0]) if self.window else []
+        tensors = {f"window/{key}": torch.stack([terms[key] for terms in self.window]) for key in keys}
+        facts = {"cost": asdict(self.cost), "window": keys, "rows_bytes": self.folder.rows_bytes}
+        return State(tensors, facts)
+
+    def restore(self, state: State) -> None:
+        """Become the log that `state` was taken from, its file of rows included."""
+        self.cost = Cost(**state.facts["cost"])
+        stacked = {key: state.tensors[f"window/{key}"] for key in state.facts["window"]}
+        length = len(next(iter(stacked.values()), ()))
+        self.window = [{key: values[i] for key, values in stacked.items()} for i in range(length)]
+        self.folder.keep_rows(state.facts["rows_bytes"])
+
+    def record(self, terms: dict[str, Tensor], decodes: int, images: int) -> None:
+        """One more step."""
+        self.window.append(terms)
+        self.cost.step += 1
+        self.cost.images += images
+        self.cost.decodes += decodes * images
+
+    def write(self, split: str, readout: str, measurements: list[Measurement]) -> None:
+        where = {column: getattr(self.cost, column) for column in ("step", "images", "decodes", "seconds")}
+        where |= {"split": split, "readout": readout}
+        self.folder.append({**where, **asdict(measurement)} for measurement in measurements)
+        if self.board is not None:
+            for measurement in measurements:
+                name = "/".join(filter(None, (split, readout, measurement.metric)))
+                self._writer.add_scalar(name, measurement.value, self.cost.step)
+            self._writer.flush()
+
+    @functools.cached_property
+    def _writer(self) -> "SummaryWriter":
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        # of a run that goes on, what it had written after its checkpoint is written again
+        return SummaryWriter(self.board, purge_step=self.cost.step + 1 if self.cost.step else None)
+
+    def flush(self, realised_kl: float | None) -> None:
+        """Average the diagnostics since the last flush into rows. Raises Diverged, naming the step."""
+        if not self.window:
+            return
+        batch = self.trainer.config.batch_size
+        values = {key: torch.stack([terms[key].float() for terms in self.window]) for key in self.window[0]}
+        finite = values.pop("finite")
+        if not finite.all():
+            step = self.cost.step - len(finite) + int(finite.argmin()) + 1
+            self.write("train", "", [Measurement("diverged", float(step), batch)])
+            raise Diverged(step)
+        n = len(self.window) * batch
+        named = {key if key in TRAIN_METRICS else f"term/{key}": value for key, value in values.items()}
+        self.cost.peak_memory = max(self.cost.peak_memory, peak_memory(torch.device(self.trainer.config.device)))
+        measurements = [Measurement(key, value.mean().item(), n) for key, value in named.items()]
+        if realised_kl is not None:
+            measurements.append(Measurement("realised_kl", realised_kl, batch))
+        self.write("train", "", measurements)
+        self.window.clear()
+
+    def evaluate(self, readout: Readout, last: bool) -> None:
+        config = self.trainer.config
+        found = evaluate(
+            self.trainer.task,
+            self.dataset.test,
+            readout=readout,
+            image_metrics=tuple(m for m in self.image_metrics if last or not METRICS[m].costly),
+            n=config.measured_images(len(self.dataset.test)),
+            batch=config.eval_batch,
+            beta_end=config.beta_end,
+            seed=config.seed,
+            device=torch.device(config.device),
+            reference_key=config.reference_key,
+            per_position=last,
+        )
+        self.write("test", readout, found)
+
+    def write_costs(self) -> None:
+        """What the run cost in all."""
+        cost, task = self.cost, self.trainer.task
+        measured = {
+            "ms_per_step": 1e3 * cost.seconds / cost.step,
+            "images_per_second": cost.images / cost.seconds,
+            "peak_memory": cost.peak_memory / 2**20,
+        }
+        sizes = {"parameters": _count(task.model), "parameters_estimator": _count(task.estimator)}
+        self.write(
+            "train",
+            "",
+            [Measurement(metric, value, cost.images) for metric, value in measured.items()]
+            + [Measurement(metric, float(value), 1) for metric, value in sizes.items()],
+        )
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,0 +1,103 @@
+"""One optimiser step, and everything that must be kept to go on with the next one to the bit."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from bench.build import Task
+from bench.config import RunConfig
+from bench.seeds import noise_generator
+from bench.training.checkpoint import State
+from bench.training.cuda_graph import Recorder, Replay
+from estimators import Scalar
+
+
+class Trainer:
+    """A task, its optimiser and its noise.
+
+    With a `recorder`, what changes from step to step besides the images (learning rates, beta, progress) are tensors on
+    the device, written before the step: `compute` then is the same kernels on the same memory every time.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        task: Task,
+        recorder: Recorder | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.config, self.task = config, task
+        device = torch.device(config.device)
+        self.noise = noise_generator(config.seed, "noise", device)
+        groups = task.param_groups(config.lr, config.weight_decay)
+        self.rates = [group["lr"] for group in groups]
+
+        def variable(value: float) -> Scalar:
+            return value if recorder is None else torch.tensor(value, device=device)
+
+        self.beta, self.progress = variable(config.beta), variable(0.0)
+        for group in groups:
+            group["lr"] = variable(group["lr"])
+        self.optimiser = torch.optim.AdamW(groups, fused=True, capturable=device.type == "cuda")
+        self._do = self.compute if recorder is None else Replay(self, recorder, say)
+
+    def update(self, image: UInt8[Tensor, "b c h w"], step: int) -> tuple[dict[str, Tensor], int]:
+        """One optimiser step; diagnostics stay on the device. Returns them and the decodes it took per image."""
+        self.prepare(step)
+        return self._do(image)
+
+    def prepare(self, step: int) -> None:
+        """Set what depends on the step alone."""
+        config = self.config
+        progress = step / config.steps
+        beta = config.beta * (config.beta_end / config.beta) ** progress if config.beta else 0.0
+        self.task.refresh(step)
+        self.progress, self.beta = _set(self.progress, progress), _set(self.beta, beta)
+        if config.lr_schedule == "cosine":
+            for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+                group["lr"] = _set(group["lr"], rate * (1 + math.cos(math.pi * progress)) / 2)
+
+    def compute(self, image: UInt8[Tensor, "b c h w"]) -> tuple[dict[str, Tensor], int]:
+        """The step itself, as `prepare` set it."""
+        problem = self.task.problem(image, self.progress, self.beta, self.noise)
+        estimate = self.task.estimator.loss(problem)
+        self.optimiser.zero_grad(set_to_none=True)
+        estimate.loss.backward()
+        norms = [
+            torch.nn.utils.clip_grad_norm_(group["params"], self.config.grad_clip)
+            for group in self.optimiser.param_groups
+            if group.get("clip", True)
+        ]
+        self.optimiser.step()
+        # the model's group comes first; the sum is not finite if any part of the update is not
+        finite = torch.isfinite(estimate.loss.detach() + sum(norms))
+        return {"finite": finite, "grad_norm": norms[0], **estimate.terms}, estimate.decodes
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that a step changes, by name, but the noise: weights, the estimator's own state, and the optimiser's."""
+        found = {f"task/{name}": tensor for name, tensor in self.task.state_dict().items()}
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            found |= {f"optimiser/{index}/{name}": tensor for name, tensor in moments.items()}
+        return found
+
+    def state(self) -> State:
+        """What it takes to go on. The order of the data and all schedules follow from the seed and the step."""
+        return State({**self.tensors(), "noise": self.noise.get_state()}, {})
+
+    def restore(self, state: State) -> None:
+        """Become the trainer that `state` was taken from."""
+        self.task.load_state_dict(state.under("task"))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in state.under("optimiser").items():
+            index, _, moment = name.partition("/")
+            moments.setdefault(int(index), {})[moment] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        self.noise.set_state(state.tensors["noise"])
+
+
+def _set(variable: Scalar, value: float) -> Scalar:
+    return variable.fill_(value) if isinstance(variable, Tensor) else value

@@ -1,0 +1,187 @@
+import itertools
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from bench import data
+from bench.data import embedded, images
+from bench.data.ahead import map_ahead
+from bench.machine import memory
+
+CPU = torch.device("cpu")
+
+
+def everything(split: data.Images) -> torch.Tensor:
+    return torch.cat(list(split.batches(torch.arange(len(split)).split(256))))
+
+
+def test_digits_are_scaled_to_the_full_range_and_every_fifth_is_held_out():
+    dataset = data.load("digits")
+    levels = load_digits().images
+    assert everything(dataset.test).shape == (360, 1, 8, 8)
+    for i in (0, 1, 7):
+        expected = np.floor(levels[5 * i] * 255 / 16 + 0.5)
+        assert np.array_equal(everything(dataset.test)[i, 0].numpy(), expected)
+    assert everything(dataset.train).max() == 255
+    assert len(dataset.train) + len(dataset.test) == len(levels)
+
+
+@pytest.mark.parametrize("name", ["digits", "photos"])
+def test_the_catalogue_says_what_loading_gives(name):
+    info = next(info for info in data.catalogue() if info.name == name)
+    dataset = data.load(name)
+    assert (info.shape, info.n_train, info.n_test) == (dataset.shape, len(dataset.train), len(dataset.test))
+    assert info.bytes == everything(dataset.train).numel() + everything(dataset.test).numel()
+
+
+def test_no_pixel_of_a_photograph_reaches_both_splits(monkeypatch):
+    """Found by experiment: invert a column of a noise photograph and see which split's crops change."""
+    noise = np.random.default_rng(0).integers(0, 256, (50, 243, 3), dtype=np.uint8)
+
+    def crops(photograph):
+        photographs = {"noise": photograph}
+        return (
+            embedded._crops(photographs, embedded._TRAIN_BANDS, embedded._TRAIN_STRIDE),
+            embedded._crops(photographs, embedded._TEST_BANDS, embedded._TEST_STRIDE),
+        )
+
+    before = crops(noise)
+    reached = ([], [])
+    for column in range(noise.shape[1]):
+        changed = noise.copy()
+        changed[:, column] = 255 - changed[:, column]
+        for columns, old, new in zip(reached, before, crops(changed), strict=True):
+            if not torch.equal(old, new):
+                columns.append(column)
+    train, test = (set(columns) for columns in reached)
+    assert not train & test
+    assert len(train) > 100
+    assert len(test) > 60
+
+
+def test_photos_are_the_same_every_time():
+    assert data.load("photos").fingerprint == data.load("photos").fingerprint
+
+
+def test_the_first_photos_of_the_test_split_come_from_nearly_all_photographs():
+    first = {image.numpy().tobytes() for image in everything(data.load("photos").test)[:50]}
+    seen = 0
+    for name, photograph in embedded._photographs().items():
+        crops = embedded._crops({name: photograph}, embedded._TEST_BANDS, embedded._TEST_STRIDE)
+        seen += not first.isdisjoint(crop.numpy().tobytes() for crop in crops)
+    assert seen >= 6
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("cifar", "did you mean cifar10?"),
+        ("Fashion-MNIST", "did you mean fashion_mnist?"),
+        ("", "there are digits, photos, mnist, fashion_mnist, cifar10, cifar100, folder:PATH"),
+        ("./images", "type folder:./images"),
+        ("images.ZIP", "type folder:images.ZIP"),
+        ("folder:", "folder: needs a path"),
+    ],
+)
+def test_an_unknown_dataset_is_answered_with_what_to_type(spec, said):
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as error:
+        data.load(spec)
+    assert said in str(error.value)
+
+
+def test_a_directory_given_without_folder_is_recognised(tmp_path, monkeypatch):
+    (tmp_path / "faces").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="type folder:faces"):
+        data.load("faces")
+
+
+@pytest.mark.parametrize(("spec", "size"), [("digits", 16), ("folder:.", 0), ("folder:.", -3)])
+def test_an_image_size_that_cannot_be_is_refused(spec, size):
+    with pytest.raises(ValueError, match="--image-size"):
+        data.load(spec, image_size=size)
+
+
+def test_statistics_are_those_of_all_pixels():
+    pixels = torch.randint(0, 256, (700, 3, 5, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pixels[:, 1] //= 3
+    mean, std = data.pixel_statistics(data.resident(pixels))
+    by_channel = pixels.double().transpose(0, 1).flatten(1)
+    torch.testing.assert_close(mean, by_channel.mean(dim=1).float())
+    torch.testing.assert_close(std, by_channel.std(dim=1, correction=0).float())
+
+
+def test_the_deviation_of_a_constant_channel_can_be_divided_by():
+    mean, std = data.pixel_statistics(data.resident(torch.full((4, 1, 2, 2), 7, dtype=torch.uint8)))
+    assert (mean.item(), std.item()) == (7.0, 1.0)
+
+
+def test_the_fingerprint_follows_the_pixels():
+    train, test = torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.zeros(2, 1, 2, 2, dtype=torch.uint8)
+    changed = test.clone()
+    changed[1, 0, 1, 1] = 1
+    prints = [
+        images.in_memory("x", *splits).fingerprint
+        for splits in ((train, test), (train.clone(), test), (train, changed), (test, train))
+    ]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 3
+
+
+def test_work_ahead_keeps_the_order_and_goes_at_most_two_batches_ahead(monkeypatch):
+    monkeypatch.setattr("bench.data.ahead.workers", lambda: 4)
+    taken = []
+
+    def batches():
+        for start in itertools.count(0, 10):
+            taken.append(start)
+            yield list(range(start, start + 10))
+
+    def slow_when_early(i):
+        time.sleep(0.002 * (9 - i % 10))
+        return -i
+
+    threads = threading.active_count()
+    results = map_ahead(slow_when_early, batches())
+    assert [next(results) for _ in range(3)] == [[-i for i in range(s, s + 10)] for s in (0, 10, 20)]
+    assert len(taken) == 5
+    results.close()
+    assert threading.active_count() == threads
+
+
+def test_an_error_in_work_ahead_is_raised_where_it_is_awaited():
+    results = map_ahead(lambda i: 1 // i, [[1, 2], [1, 0], [3]])
+    assert next(results) == [1, 0]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_a_batch_job_sees_the_memory_of_its_control_group(tmp_path):
+    groups = {"": None, "slurm": "max", "slurm/job": "1000", "slurm/job/task": "max"}
+    for name, limit in groups.items():
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        if limit:
+            (folder / "memory.max").write_text(f"{limit}\n")
+            (folder / "memory.current").write_text("400\n")
+    membership = tmp_path / "membership"
+    membership.write_text("1:name=systemd:/\n0::/slurm/job/task\n")
+    assert memory._control_group_memory(membership, tmp_path) == [600]
+    assert 0 < memory.free_memory(CPU) < 2**50
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("free", [2**40, 0])
+def test_batches_arrive_on_the_gpu_whether_the_images_fit_there_or_not(monkeypatch, free):
+    monkeypatch.setattr("bench.data.images.free_memory", lambda device: free)
+    dataset = data.load("digits")
+    moved = dataset.to(torch.device("cuda"))
+    order = [torch.tensor([5, 3, 3]), torch.tensor([0])]
+    for here, there in zip(dataset.train.batches(order), moved.train.batches(order), strict=True):
+        assert there.device.type == "cuda"
+        assert torch.equal(here, there.cpu())
+    torch.testing.assert_close(data.pixel_statistics(dataset.train), data.pixel_statistics(moved.train))

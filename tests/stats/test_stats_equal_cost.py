@@ -1,0 +1,148 @@
+"""Values at equal cost, the cost of a target, and the front of methods that none beats in both."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from helpers.stats_tables import A, B, C, diverged, only, run, several, table
+
+from bench import stats
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def test_values_lie_on_the_line_between_evaluations_and_nowhere_past_them():
+    cost, value = np.array([0.0, 10.0, 30.0]), np.array([1.0, 2.0, 6.0])
+    assert [stats.value_at(cost, value, x) for x in (0, 5, 10, 20, 30)] == [1.0, 1.5, 2.0, 4.0, 6.0]
+    assert math.isnan(stats.value_at(cost, value, 30.001))
+    assert math.isnan(stats.value_at(cost, value, -0.001))
+    assert math.isnan(stats.value_at(np.array([]), np.array([]), 1))
+
+
+def test_the_cost_of_a_target_is_that_of_its_first_crossing():
+    cost, value = np.array([0.0, 10.0, 20.0, 30.0]), np.array([1.0, 3.0, 2.0, 5.0])
+    assert stats.cost_of(cost, value, 2.5, "higher") == 7.5
+    assert stats.cost_of(cost, value, 4.0, "higher") == pytest.approx(20 + 10 * 2 / 3)
+    assert stats.cost_of(cost, value, 0.0, "higher") == 0
+    assert stats.cost_of(cost, value, 5.0, "higher") == 30
+    assert math.isnan(stats.cost_of(cost, value, 5.1, "higher"))
+    assert stats.cost_of(cost, -value, -2.5, "lower") == 7.5
+    assert math.isnan(stats.cost_of(np.array([]), np.array([]), 1.0, "lower"))
+
+
+@pytest.mark.parametrize(("axis", "budget"), [("step", 50), ("images", 500), ("decodes", 500), ("seconds", 25.0)])
+def test_at_equal_cost_every_run_has_its_value_there(axis, budget):
+    # b takes four decodes a step: at 500 it is at step 12.5
+    frame = table(several(A, [20.0, 22.0]), several(B, [40.0, 44.0], decodes=4))
+    summary = stats.summary(stats.at_cost(frame, axis, budget))
+    assert only(summary, estimator="a", statistic="mean")["estimate"] == pytest.approx(10.5)
+    expected = 42 / 8 if axis == "decodes" else 21.0
+    assert only(summary, estimator="b", statistic="mean")["estimate"] == pytest.approx(expected)
+
+
+def test_without_a_budget_it_is_what_every_run_of_the_dataset_got_to():
+    frame = table(
+        several(A, [20.0, 22.0]),
+        several(B, [40.0, 44.0], steps=(0, 400)),
+        several(A, [10.0], dataset="faces", steps=(0, 30)),
+        diverged(A, 5, steps=(0, 10)),
+    )
+    assert stats.common_budget(frame, "step").to_dict() == {("digits", "quick"): 100, ("faces", "quick"): 30}
+    summary = stats.summary(stats.at_cost(frame, "step"))
+    assert only(summary, estimator="b", statistic="mean")["estimate"] == pytest.approx(10.5)
+    row = only(summary, estimator="a", statistic="mean", dataset="digits")
+    assert (row["estimate"], row["diverged"]) == (21.0, 1)
+
+
+def test_what_a_run_had_not_reached_or_not_measured_is_missing():
+    rows = run(A, 0, {"psnr": 20.0, "rfid": 5.0})
+    once = [row for row in rows if row["metric"] != "rfid" or row["step"] == 100]
+    values = stats.at_cost(table(once), "step", 50)
+    assert values.set_index("metric")["value"].to_dict() == {"psnr": 10.0, "rfid": pytest.approx(np.nan, nan_ok=True)}
+    assert stats.at_cost(table(once), "step", 101)["value"].isna().all()
+    assert stats.at_cost(table(once), "step", 100).set_index("metric")["value"].to_dict() == {"psnr": 20.0, "rfid": 5.0}
+
+
+def test_the_cost_of_a_target_has_a_mean_only_if_every_run_reached_it():
+    frame = table(several(A, [20.0, 40.0]), several(B, [20.0, 5.0]), several(C, [20.0]), diverged(C, 1))
+    found = stats.cost_to_target(frame, "psnr", 10.0, "decodes")
+    row = only(found, estimator="a")
+    assert (row["estimate"], row["reached"], row["runs"], row["unit"]) == (375.0, 2, 2, "decoder evaluations")
+    for name in ("b", "c"):
+        row = only(found, estimator=name)
+        assert (row["reached"], row["runs"], row["method"]) == (1, 2, "reached by 1 of 2 runs: no mean")
+        assert math.isnan(row["estimate"])
+
+
+def test_a_method_that_was_not_measured_did_not_miss_the_target():
+    frame = table(run(A, 0, {"elbo": -20.0}), run(B, 0, {"psnr": 20.0}), diverged(C, 0))
+    found = stats.cost_to_target(frame, "elbo", -30.0, "step")
+    assert set(found["estimator"]) == {"a", "c"}
+
+
+def test_half_of_the_methods_reach_the_reachable_target_on_every_seed():
+    names = [(name, "factorised") for name in "abcd"]
+    finals = [[10.0, 12.0], [20.0, 22.0], [30.0, 33.0], [40.0, 44.0]]
+    frame = table(*(several(name, values) for name, values in zip(names, finals, strict=True)))
+    assert stats.reachable_target(frame, "psnr", "digits", "quick") == 20.0
+    # an error falls from 0.5 to what is given
+    errors = table(*(several(n, v, "mae", curve=[2.0, 1.0]) for n, v in zip(names, finals, strict=True)))
+    assert stats.reachable_target(errors, "mae", "digits", "quick") == 33.0
+    assert math.isnan(stats.reachable_target(frame, "ssim", "digits", "quick"))
+
+
+def test_a_curve_that_rises_and_falls_reached_its_peak():
+    frame = table(several(A, [10.0], steps=(0, 50, 100), curve=[0, 2, 1]))
+    assert stats.reachable_target(frame, "psnr", "digits", "quick") == 20.0
+    assert only(stats.cost_to_target(frame, "psnr", 15.0, "step"), estimator="a")["estimate"] == 37.5
+
+
+def test_the_front_is_of_methods_that_are_not_beaten_in_both():
+    def method(name, psnr, bits, decodes):
+        both = [run((name, "factorised"), seed, {"psnr": psnr, "bits": bits}, decodes=decodes) for seed in range(3)]
+        return itertools.chain(*both)
+
+    values = stats.finals(table(method("a", 20.0, 24.0, 1), method("b", 18.0, 20.0, 8), method("c", 17.0, 24.0, 1)))
+    against_bits = stats.rate_distortion(values)
+    assert dict(zip(against_bits["estimator"], against_bits["on_front"], strict=True)) == {
+        "a": True,
+        "b": True,
+        "c": False,
+    }
+    against_decodes = stats.pareto(values, "psnr", "decodes")
+    assert dict(zip(against_decodes["estimator"], against_decodes["on_front"], strict=True)) == {
+        "a": True,
+        "b": False,
+        "c": False,
+    }
+    row = only(against_decodes, estimator="b")
+    assert (row["cost"], row["axis_unit"], row["quality"], row["unit"]) == (8000, "decoder evaluations", 18.0, "dB")
+
+
+def test_more_of_a_cost_that_is_better_higher_is_cheaper():
+    rows = [run(m, 0, {"psnr": 20.0}) for m in (A, B)]
+    speeds = [
+        {**r[-1], "split": "train", "readout": "", "metric": "images_per_second", "value": value}
+        for r, value in zip(rows, (100.0, 300.0), strict=True)
+    ]
+    found = stats.pareto(stats.finals(table(*rows, speeds)), "psnr", "images_per_second")
+    assert found["on_front"].tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda f: stats.at_cost(f, "hours"), "unknown cost 'hours'; try one of step, images, decodes, seconds"),
+        (lambda f: stats.common_budget(f, "psnr"), "unknown cost 'psnr'"),
+        (lambda f: stats.cost_to_target(f, "pnsr", 1.0, "step"), "unknown metric 'pnsr'; try one of psnr"),
+        (lambda f: stats.cost_to_target(f, "psnr", 1.0, "hours"), "unknown cost"),
+        (lambda f: stats.reachable_target(f, "pnsr", "digits", "quick"), "unknown metric"),
+        (lambda f: stats.lead(stats.finals(f), "pnsr", "digits", "quick"), "unknown metric"),
+        (lambda f: stats.performance_profiles(stats.finals(f), "pnsr"), "unknown metric"),
+        (lambda f: stats.pareto(stats.finals(f), "psnr", "hours"), "unknown metric 'hours'"),
+    ],
+)
+def test_names_that_are_not_known_are_refused_with_those_that_are(call, words):
+    with pytest.raises(ValueError, match=words):
+        call(table(several(A, [1.0])))
