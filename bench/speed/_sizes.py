@@ -20,7 +20,7 @@ def sizes() -> dict[str, Size]:
     """Of every dataset that has a shape, and of the paper's ImageNet."""
     found = {
         info.name: Size(info.name, Preset(info.name, "paper"), info.shape, 32)
-        for info in data.catalogue()
+        for info in data.DATASETS.values()
         if info.shape
     }
     found["imagenet256"] = Size("imagenet256", Preset("folder", "imagenet256"), (3, 256, 256), 2)

@@ -19,8 +19,7 @@ from pathlib import Path
 
 import torch
 
-from bench.data import Dataset
-from bench.data.again import load_again
+from bench.data import Dataset, load_again
 from bench.machine.files import read_json, write_json
 from bench.sweeps.executors import Handle, WorkerDied
 from bench.training.run import Job, perform
