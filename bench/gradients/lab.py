@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 import estimators
-from bench.build import PixelStatistics, Task, build, make_estimator, skip_reason
+from bench.build import PixelStatistics, Task, build, make_estimator
 from bench.config import Posterior, Preset, RunConfig, resolve
 from bench.data import Dataset, pixel_statistics
 from bench.gradients.draws import CPU, Gradients, Moment, draw, settle
@@ -89,8 +89,8 @@ def variants(
         spec = estimators.parse(text, preset)
         cls = estimators.available()[spec.name]
         chosen = config.model_copy(update={"estimator": str(spec), "arguments": {}, "device": "cpu"})
-        if reason := skip_reason(chosen) if cls.has_elbo else NO_GRADIENT:
-            found.setdefault(str(spec), (chosen, reason))
+        if not cls.has_elbo or (config.posterior == "causal" and not cls.causal_ok):
+            found.setdefault(str(spec), (chosen, "factorised posterior only" if cls.has_elbo else NO_GRADIENT))
             continue
         grids = {key: values for key, values in {"k": ks, "temperature": temperatures}.items()
                  if values and key in estimators.options(cls)}  # fmt: skip
