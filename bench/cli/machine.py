@@ -105,8 +105,9 @@ def gradients(
     import torch
     from rich.console import Console
 
-    from bench import data, records
+    from bench import data
     from bench.cli import choose
+    from bench.cli.training import exit_if_any_failed
     from bench.config import parse_settings
     from bench.gradients import checkpoint as gradients_of_run
     from bench.gradients import lab
@@ -116,16 +117,20 @@ def gradients(
     torch.set_num_threads(1)
     texts, overrides = options.expanded(estimator), parse_settings(settings or [])
     ks, temperatures = choose.numbers("--k", k, int), choose.numbers("--temperature", temperature, float)
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
     if checkpoint is not None:
-        name, rows = checkpoint.name, list(gradients_of_run.measure(checkpoint, texts, ks, temperatures))
+        folder = out or Path("results") / f"gradients-{checkpoint.name}"
+        gradients_of_run.measure(folder, checkpoint, texts, ks, temperatures, say)
     else:
         loaded = data.load(dataset, progress=True)
-        name = loaded.name.replace(":", "-")
-        rows = list(lab.measure(texts, options.posteriors(posterior), ks, temperatures, loaded, seed, overrides))
-    folder = out or Path("results") / f"gradients-{name}"
-    records.open_sweep(folder)
-    table, paths = gradient_report.report(rows, folder)
+        folder = out or Path("results") / f"gradients-{loaded.name.replace(':', '-')}"
+        lab.measure(folder, texts, options.posteriors(posterior), ks, temperatures, loaded, seed, overrides, say)
+    table, paths = gradient_report.report(folder)
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
     for path in paths:
         console.print(f"  {path}", highlight=False, soft_wrap=True)
+    exit_if_any_failed(folder)

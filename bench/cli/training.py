@@ -74,7 +74,8 @@ def run(
     folder = out or Path("results") / f"{equipment.dataset.name.replace(':', '-')}-{preset}"
     executor_ = _open(folder, place, equipment)
     _carry_out(planned, folder, executor_, fresh, retries, checkpoint_every, tensorboard)
-    _exit_if_any(summarise(folder), folder)
+    summarise(folder)
+    exit_if_any_failed(folder)
 
 
 def ablate(
@@ -119,7 +120,7 @@ def ablate(
     The same command again continues; with other --grid values into the same folder it adds to it.
     """
     _begin_imports(executor)
-    from bench import ablation, data, records
+    from bench import ablation, data
     from bench.config import Preset, parse_settings
     from bench.sweeps import plan as sweep
     from bench.sweeps.executors.place import Place
@@ -155,7 +156,7 @@ def ablate(
     answer, paths = ablation.write_page(folder)
     for line in (*answer, *(f"  {path}" for path in paths)):
         typer.echo(line)
-    _exit_if_any(sum(state["state"] == "failed" for state in records.states(folder)), folder)
+    exit_if_any_failed(folder)
 
 
 def _begin_imports(executor: str) -> None:
@@ -267,7 +268,10 @@ def summarise(folder: Path) -> int:
     return sum(state.get("state") == "failed" for state in states)
 
 
-def _exit_if_any(failed: int, folder: Path) -> None:
+def exit_if_any_failed(folder: Path) -> None:
+    from bench import records
+
+    failed = sum(state["state"] == "failed" for state in records.states(folder))
     if failed:
         typer.echo(f"bench: {failed} runs failed; see {folder}/runs/*/traceback.txt", err=True)
         raise typer.Exit(1)

@@ -15,6 +15,11 @@ from bench.training.cuda_graph import Recorder, Replay
 from estimators import Scalar
 
 
+def beta_at(config: RunConfig, progress: float) -> float:
+    """Weight of the KL term when `progress` of training, 0 to 1, is over."""
+    return config.beta * (config.beta_end / config.beta) ** progress if config.beta else 0.0
+
+
 class Trainer:
     """A task, its optimiser and its noise.
 
@@ -53,9 +58,8 @@ class Trainer:
         """Set what depends on the step alone."""
         config = self.config
         progress = step / config.steps
-        beta = config.beta * (config.beta_end / config.beta) ** progress if config.beta else 0.0
         self.task.refresh(step)
-        self.progress, self.beta = _set(self.progress, progress), _set(self.beta, beta)
+        self.progress, self.beta = _set(self.progress, progress), _set(self.beta, beta_at(config, progress))
         if config.lr_schedule == "cosine":
             for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
                 group["lr"] = _set(group["lr"], rate * (1 + math.cos(math.pi * progress)) / 2)
