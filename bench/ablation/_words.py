@@ -86,9 +86,10 @@ def _noise(study: Study, condition: str, metric: str, lead: stats.Lead) -> str:
     error = float(errors.median())
     close = int((behind < 2 * error).sum())
     unit = "" if METRICS[metric].unit == "1" else f" {METRICS[metric].unit}"
+    noise = f"{number(error, decimals(error, 0.0))}{unit}"
     return (
-        f"A setting's difference to the winner has a standard error of {number(error, decimals(error, 0.0))}{unit} "
-        f"over the seeds (median of {len(errors)} settings); {close} of {len(behind)} are less than two of these behind it."
+        f"A setting's difference to the winner has a standard error of {noise} over the seeds "
+        f"(median of {len(errors)} settings); {close} of {len(behind)} are less than two of these behind it."
     )
 
 

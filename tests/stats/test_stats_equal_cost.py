@@ -143,7 +143,7 @@ def test_more_of_a_cost_that_is_better_higher_is_cheaper():
         (lambda f: stats.pareto(stats.finals(f), "psnr", "hours"), "unknown metric 'hours'"),
         (
             lambda f: stats.pareto(stats.finals(f), "kl", "seconds"),
-            "more kl is neither better nor worse; try one of psnr",
+            "kl is neither better nor worse; try one of psnr",
         ),
         (lambda f: stats.cost_to_target(f, "usage", 0.5, "step"), "more usage is neither better nor worse"),
         (lambda f: stats.reachable_target(f, "perplexity", "digits", "quick"), "more perplexity is neither"),
