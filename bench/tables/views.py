@@ -102,11 +102,12 @@ def _summary(made: Model) -> Grid:
     marks = {cell.mark for mine in cells for cell in mine if cell.is_bold}
     legend = ", ".join(f"{MARKS[mark]} {MEANINGS[mark]}" for mark in sorted(marks))
     return Grid(
-        head=["estimator", *(_heading(made.columns[i]) for i in shown), "runs"],
+        head=["estimator", *map(_heading, columns), "runs"],
         rows=[
-            [comparison.label(row.method), *(row.cells[i].with_spread for i in shown), row.runs] for row in made.rows
+            [comparison.label(row.method), *(cell.with_spread for cell in mine), row.runs]
+            for row, mine in zip(made.rows, cells, strict=True)
         ],
-        align=f"l{'r' * len(shown)}l",
+        align=f"l{'r' * len(columns)}l",
         title=f"{comparison.title}: final test metrics, mean ±sd over seeds",
         note="\n".join(line for line in (_left_out(made), legend) if line),
         faint=[i for i, row in enumerate(made.rows) if comparison.methods[row.method].is_baseline],
