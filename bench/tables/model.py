@@ -105,7 +105,7 @@ class Cell:
 
 
 def missing(metric: Metric) -> Cell:
-    return Cell(metric, math.nan, math.nan, math.nan, math.nan, 0, "", 0)
+    return Cell(metric, math.nan, math.nan, math.nan, math.nan, 0, stats.interval([]).method, 0)
 
 
 @dataclass(frozen=True)
