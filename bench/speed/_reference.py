@@ -11,7 +11,7 @@ import pandas as pd
 from bench.machine.files import write_atomically
 from bench.machine.provenance import git_commit, hardware, package_versions
 from bench.speed._measure import Timing
-from bench.speed._table import frame, markdown
+from bench.speed._table import NAMES, frame, table
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 """Of a checkout; there is none in an installed package."""
@@ -88,5 +88,6 @@ def _page(known: Mapping[str, dict]) -> str:
         rows = pd.DataFrame(found["rows"])
         for (dataset, precision, batch), group in rows.groupby(["dataset", "precision", "batch"], sort=False):
             timings = [Timing(**{name: row[name] for name in fields}) for row in group.to_dict("records")]
-            parts.append(f"### {dataset}, paper size, {batch} images per step, {precision}\n\n{markdown(timings)}")
+            parts.append(f"### {dataset}, paper size, {batch} images per step, {precision}")
+            parts.append(table(timings, NAMES[1:]).markdown())
     return "\n\n".join(parts) + "\n"

@@ -1,51 +1,34 @@
 """The timings as a table, for the terminal and for files."""
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
-from rich.table import Table
 
 from bench.speed._measure import Timing
+from bench.tables import Grid
+from bench.text import number
 
 COLUMNS = {
-    "ms/step": (lambda t: t.ms, ".1f"),
-    "GFLOP": (lambda t: t.gflop, ".2f"),
-    "floor ms": (lambda t: t.floor_ms, ".1f"),
-    "time / floor": (lambda t: t.ratio, ".2f"),
-    "GB": (lambda t: t.gigabytes, ".2f"),
-    "bytes ms": (lambda t: t.traffic_ms, ".1f"),
-    "sampling ms": (lambda t: t.sampling_ms, ".1f"),
-    "sampling / floor": (lambda t: t.sampling_ratio, ".2f"),
-    "loop overhead %": (lambda t: t.loop_percent, ".1f"),
+    "ms/step": (lambda t: t.ms, 1),
+    "GFLOP": (lambda t: t.gflop, 2),
+    "floor ms": (lambda t: t.floor_ms, 1),
+    "time / floor": (lambda t: t.ratio, 2),
+    "GB": (lambda t: t.gigabytes, 2),
+    "bytes ms": (lambda t: t.traffic_ms, 1),
+    "sampling ms": (lambda t: t.sampling_ms, 1),
+    "sampling / floor": (lambda t: t.sampling_ratio, 2),
+    "loop overhead %": (lambda t: t.loop_percent, 1),
 }
 NAMES = ("dataset", "estimator", "posterior")
 
 
-def _number(value: float, form: str) -> str:
-    return "-" if math.isnan(value) else format(value, form)
-
-
-def table(timings: Iterable[Timing]) -> Table:
-    """One line per dataset, estimator and posterior."""
-    made = Table(*NAMES, *COLUMNS)
-    for column in made.columns[len(NAMES) :]:
-        column.justify = "right"
-    for timing in timings:
-        numbers = (_number(value(timing), form) for value, form in COLUMNS.values())
-        made.add_row(*(getattr(timing, name) for name in NAMES), *numbers)
-    return made
-
-
-def markdown(timings: Iterable[Timing]) -> str:
-    """The same, without the dataset."""
-    names = NAMES[1:]
-    lines = ["| " + " | ".join([*names, *COLUMNS]) + " |", "|" + "---|" * len(names) + "---:|" * len(COLUMNS)]
-    for timing in timings:
-        cells = [getattr(timing, name) for name in names]
-        cells += [_number(value(timing), form) for value, form in COLUMNS.values()]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def table(timings: Sequence[Timing], names: Sequence[str] = NAMES) -> Grid:
+    """One line per timing."""
+    rows = [
+        [*(getattr(timing, name) for name in names), *(number(value(timing), p) for value, p in COLUMNS.values())]
+        for timing in timings
+    ]
+    return Grid([*names, *COLUMNS], rows, "l" * len(names) + "r" * len(COLUMNS))
 
 
 def frame(timings: Iterable[Timing]) -> pd.DataFrame:
