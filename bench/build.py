@@ -87,6 +87,12 @@ def build(config: RunConfig, shape: tuple[int, int, int], pixels: PixelStatistic
     return Task(model, estimator)
 
 
+def check(config: RunConfig, shape: tuple[int, int, int]) -> None:
+    """Raises ValueError if the parts of a run do not fit each other, unless it would be skipped anyway."""
+    if skip_reason(config) is None:
+        build(config, shape, PixelStatistics(torch.zeros(shape[0]), torch.ones(shape[0])))
+
+
 def make_estimator(config: RunConfig, latent: Latent) -> Estimator:
     """The run's estimator. Raises ValueError if its arguments do not fit the latent."""
     name = config.estimator.partition(":")[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from bench.build import PixelStatistics, build, skip_reason
+from bench.build import PixelStatistics, check
 from bench.config import Posterior, Preset, RunConfig, resolve
 from bench.data import Dataset, pixel_statistics
 from bench.machine.provenance import of_code
@@ -57,8 +57,9 @@ def plan(
     dataset: Dataset,
     metrics: tuple[str, ...],
     absent: Mapping[str, str],
+    checked: bool = False,
 ) -> Sweep:
-    """Resolve every run, and build one of each kind to see that its parts fit.
+    """Resolve every run, and build one of each kind, unless that was done (`checked`), to see that its parts fit.
 
     Raises ValueError for the first that does not.
     """
@@ -77,8 +78,8 @@ def plan(
             metrics=metrics,
             overrides=variant.overrides,
         )
-        if skip_reason(first) is None:
-            build(first, dataset.shape, pixels)
+        if not checked:
+            check(first, dataset.shape)
         for seed in seeds:
             config = first.model_copy(update={"seed": seed})
             runs[config.digest] = config
