@@ -14,8 +14,8 @@ from bench.cli import options
 
 if TYPE_CHECKING:
     from bench.data import Dataset
-    from bench.sweeps.executors import Executor
-    from bench.sweeps.executors.place import Place
+    from bench.sweeps.execute import Executor
+    from bench.sweeps.executors import Place
     from bench.sweeps.plan import Sweep
     from bench.training.run import Job
 
@@ -52,7 +52,7 @@ def run(
     from bench import data
     from bench.config import Preset, parse_settings
     from bench.sweeps import plan as sweep
-    from bench.sweeps.executors.place import Place
+    from bench.sweeps.executors import Place
 
     place = Place(executor, threads, workers, runs_per_gpu, address, partition, gpus, time, sbatch)
     texts, posteriors = options.expanded(estimator), options.posteriors(posterior)
@@ -123,7 +123,7 @@ def ablate(
     from bench import ablation, data
     from bench.config import Preset, parse_settings
     from bench.sweeps import plan as sweep
-    from bench.sweeps.executors.place import Place
+    from bench.sweeps.executors import Place
 
     place = Place(executor, threads, workers, runs_per_gpu, address, partition, gpus, time, sbatch, many_runs=True)
     posteriors = options.posteriors(posterior)
@@ -161,10 +161,10 @@ def ablate(
 
 def _begin_imports(executor: str) -> None:
     """Of the worker processes, while this one has its own to do."""
-    from bench.sweeps import workers
+    from bench.sweeps.executors import warm_up
 
     if executor == "local":
-        workers.warm_up()
+        warm_up()
 
 
 @dataclass(frozen=True)
@@ -212,15 +212,16 @@ def _carry_out(
 ) -> None:
     """Do all runs and write the table. Exits in words if that cannot be done now."""
     from bench import records
+    from bench.sweeps import execute
     from bench.sweeps import plan as sweep
 
     jobs = sweep.jobs(planned, folder, checkpoint_every, tensorboard)
-    sweep.queue(jobs, fresh=fresh)
+    execute.queue(jobs, fresh=fresh)
     try:
         with _shown(folder):
-            sweep.execute(jobs, executor, retries=retries, ended=_say_ended)
+            execute.execute(jobs, executor, retries=retries, ended=_say_ended)
         records.write_table(records.load(folder), folder)
-    except sweep.Stuck as error:
+    except execute.Stuck as error:
         typer.echo(f"bench: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
