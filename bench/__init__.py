@@ -49,7 +49,7 @@ def run(
 
     from bench import records
     from bench.cli import options, training
-    from bench.sweeps.plan import Stuck
+    from bench.sweeps.execute import Stuck
     from bench.text import counted
 
     given = options.Training(

@@ -78,24 +78,18 @@ def build(config: RunConfig, shape: tuple[int, int, int], pixels: PixelStatistic
 
     Raises ValueError if estimator, latent, image and posterior do not fit each other.
     """
-    latent = Latent(config.length, config.vocab, config.width)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        estimator = make_estimator(config, latent)
+        estimator = make_estimator(config)
         model = _autoencoder(config, estimator, shape, pixels)
     models.initialise(model, config.seed)
     return Task(model, estimator)
 
 
-def check(config: RunConfig, shape: tuple[int, int, int]) -> None:
-    """Raises ValueError if the parts of a run do not fit each other, unless it would be skipped anyway."""
-    if skip_reason(config) is None:
-        build(config, shape, PixelStatistics(torch.zeros(shape[0]), torch.ones(shape[0])))
-
-
-def make_estimator(config: RunConfig, latent: Latent) -> Estimator:
+def make_estimator(config: RunConfig) -> Estimator:
     """The run's estimator. Raises ValueError if its arguments do not fit the latent."""
     name = config.estimator.partition(":")[0]
+    latent = Latent(config.length, config.vocab, config.width)
     return estimators.available()[name](latent, **config.arguments)  # type: ignore[call-arg]
 
 

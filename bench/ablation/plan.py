@@ -7,11 +7,10 @@ from pathlib import Path
 
 from bench.ablation.ablations import Ablation, is_argument
 from bench.ablation.cases import Case, is_multiple, multiplied
-from bench.build import check
 from bench.config import Posterior, Preset, RunConfig, parse_settings, resolve
 from bench.machine.files import read_json, write_json
 from bench.records.study import FILE, Origin, setting_key
-from bench.sweeps.plan import Variant
+from bench.sweeps.plan import Variant, check_parts
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def expand(
             variant = _variant(estimator, posterior, given, settings)
             try:
                 config = resolved(variant)
-                check(config, shape)
+                check_parts(config, shape)
             except ValueError as error:
                 words = _joined(estimator.partition(":")[0], given) if given else estimator
                 typed.note((condition, case), values, f"the setting {words} is impossible: {error}")

@@ -101,6 +101,7 @@ def gradients(
     k: Annotated[str, typer.Option("--k", help="samples per image, such as 1,2,4,8 [default: each one's own]")] = "",
     temperature: Annotated[str, typer.Option(help="temperatures, such as 0.5,1 [default: each one's own]")] = "",
     seed: Annotated[int, typer.Option(min=0, help="of network, data and noise")] = 0,
+    image_size: options.ImageSize = None,
     settings: options.Settings = None,
     checkpoint: Annotated[Path | None, typer.Option(help="measure on results/NAME/runs/RUN instead")] = None,
     out: Annotated[Path | None, typer.Option(help="folder [default: results/gradients-DATASET]")] = None,
@@ -109,7 +110,8 @@ def gradients(
     import torch
     from rich.console import Console
 
-    from bench import data, records
+    from bench import data
+    from bench.cli.training import exit_if_any_failed
     from bench.config import parse_settings
     from bench.gradients import checkpoint as gradients_of_run
     from bench.gradients import lab
@@ -119,16 +121,20 @@ def gradients(
     torch.set_num_threads(1)
     texts, overrides = options.expanded(estimator), parse_settings(settings or [])
     ks, temperatures = options.numbers("--k", k, int), options.numbers("--temperature", temperature, float)
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
     if checkpoint is not None:
-        name, rows = checkpoint.name, list(gradients_of_run.measure(checkpoint, texts, ks, temperatures))
+        folder = out or Path("results") / f"gradients-{checkpoint.name}"
+        gradients_of_run.measure(folder, checkpoint, texts, ks, temperatures, say)
     else:
-        loaded = data.load(dataset, progress=True)
-        name = loaded.name.replace(":", "-")
-        rows = list(lab.measure(texts, options.posteriors(posterior), ks, temperatures, loaded, seed, overrides))
-    folder = out or Path("results") / f"gradients-{name}"
-    records.open_sweep(folder)
-    table, paths = gradient_report.report(rows, folder)
+        loaded = data.load(dataset, image_size=image_size, progress=True)
+        folder = out or Path("results") / f"gradients-{loaded.name.replace(':', '-')}"
+        lab.measure(folder, texts, options.posteriors(posterior), ks, temperatures, loaded, seed, overrides, say)
+    table, paths = gradient_report.report(folder)
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
     for path in paths:
         console.print(f"  {path}", highlight=False, soft_wrap=True)
+    exit_if_any_failed(folder)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import typer
 
 from bench.data.catalogue import specs
+from bench.sweeps.executors import OPTIONS, Name, Place
 
 if TYPE_CHECKING:
     from bench.config import Posterior
@@ -29,6 +30,8 @@ Folder = Annotated[Path, typer.Argument(help="results/NAME")]
 _REQUIRED, _KEYWORD = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
 _AtLeast1 = functools.partial(typer.Option, min=1)
 
+ImageSize = Annotated[int | None, _AtLeast1(help="resize and crop, for folder:PATH")]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -41,7 +44,7 @@ class Training:
     posterior: PosteriorName = "factorised"
     seeds: Annotated[int | None, _AtLeast1(help="seeds 0, 1, ... [default: the preset's]")] = None
     steps: Annotated[int | None, _AtLeast1(help="optimiser steps [default: the preset's]")] = None
-    image_size: Annotated[int | None, _AtLeast1(help="resize and crop, for folder:PATH")] = None
+    image_size: ImageSize = None
     settings: Settings = None
     metrics: Annotated[str | None, typer.Option(help="image metrics to compute, such as psnr,rfid")] = None
     device: Device = "auto"
@@ -54,26 +57,19 @@ class Training:
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="also write OUT/tensorboard, for tensorboard --logdir")
     ] = False
-    executor: Annotated[
-        Literal["local", "ray", "slurm"], typer.Option(help="this machine, a Ray cluster, or a Slurm site")
-    ] = "local"
-    workers: Annotated[
-        int | None,
-        _AtLeast1(help="runs at a time [default: run: 1, ablate: one per core, on GPUs --runs-per-gpu each]"),
-    ] = None
-    threads: Annotated[
-        int | None, _AtLeast1(help="cores per run [default: those here divided by --workers; elsewhere 1]")
-    ] = None
-    runs_per_gpu: Annotated[int | None, _AtLeast1(help="runs that share one GPU [default: 1]")] = None
-    address: Annotated[
-        str | None, typer.Option(help="ray: HOST:PORT of the cluster [default: the one here, or a new one]")
-    ] = None
-    partition: Annotated[str | None, typer.Option(help="slurm: where to queue")] = None
-    gpus: Annotated[int | None, _AtLeast1(help="slurm: GPUs per run [default: 1 with --device cuda]")] = None
-    time: Annotated[int | None, _AtLeast1(help="slurm: minutes after which a run queues again [default: 240]")] = None
-    sbatch: Annotated[
-        list[str] | None, typer.Option(help="slurm: any option of sbatch, such as account=me; may be repeated")
-    ] = None
+    executor: Annotated[Name, typer.Option(help="this machine, a Ray cluster, or a Slurm site")] = "local"
+    workers: Annotated[int | None, _AtLeast1(help=OPTIONS["workers"].help)] = None
+    threads: Annotated[int | None, _AtLeast1(help=OPTIONS["threads"].help)] = None
+    runs_per_gpu: Annotated[int | None, _AtLeast1(help=OPTIONS["runs_per_gpu"].help)] = None
+    address: Annotated[str | None, typer.Option(help=OPTIONS["address"].help)] = None
+    partition: Annotated[str | None, typer.Option(help=OPTIONS["partition"].help)] = None
+    gpus: Annotated[int | None, _AtLeast1(help=OPTIONS["gpus"].help)] = None
+    time: Annotated[int | None, _AtLeast1(help=OPTIONS["time"].help)] = None
+    sbatch: Annotated[list[str] | None, typer.Option(help=OPTIONS["sbatch"].help)] = None
+
+    def place(self, *, many_runs: bool) -> Place:
+        """Where it trains. Raises ValueError for an option that goes with another executor."""
+        return Place(self.executor, **{name: getattr(self, name) for name in OPTIONS}, many_runs=many_runs)
 
 
 def training(folder: str, **defaults: object) -> Callable[[Callable[..., None]], Callable[..., None]]:

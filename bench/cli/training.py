@@ -11,6 +11,7 @@ import typer
 
 from bench.cli import options
 from bench.cli.options import Training
+from bench.sweeps.executors import warm_up
 from bench.text import counted
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def ablate(
         shape=work.dataset.shape,
         settings=work.overrides,
     )
-    work.plan(plan.variants, f"ablate-{name}-{work.name}", checked=True)
+    work.plan(plan.variants, f"ablate-{name}-{work.name}")
     plan.write_record(work.folder)
     for reason, left_out in plan.left_out.items():
         typer.echo(f"without {', '.join(left_out)}: {reason}", err=True)
@@ -100,16 +101,12 @@ class Work:
     def __init__(self, given: Training, *, many_runs: bool = False, quiet: bool = False) -> None:
         """`many_runs`: so many small ones that, on CPUs, a core each is the fastest."""
         if given.executor == "local":
-            from bench.sweeps import workers
-
-            workers.warm_up()  # they have imports to do, while this process does its own
+            warm_up()  # of worker processes, which have imports to do while this one does its own
         from bench import data
         from bench.config import Preset, parse_settings
-        from bench.sweeps.executors.place import Place
 
         self.given, self.quiet = given, quiet
-        where = (given.threads, given.workers, given.runs_per_gpu, given.address, given.partition, given.gpus)
-        self.place = Place(given.executor, *where, given.time, given.sbatch, many_runs=many_runs)
+        self.place = given.place(many_runs=many_runs)
         data.check(given.dataset, given.image_size)
         self.preset = Preset(given.dataset, given.preset)
         self.posteriors = options.posteriors(given.posterior)
@@ -133,8 +130,8 @@ class Work:
         """Such as digits-quick."""
         return f"{self.dataset.name.replace(':', '-')}-{self.preset.name}"
 
-    def plan(self, variants: "Iterable[Variant]", name: str, *, checked: bool = False) -> None:
-        """Check all runs, unless the variants are `checked`, and open their folder, results/`name` unless told."""
+    def plan(self, variants: "Iterable[Variant]", name: str) -> None:
+        """Check all runs, and open their folder, results/`name` unless told."""
         from bench import records
         from bench.sweeps import plan as sweep
 
@@ -146,7 +143,6 @@ class Work:
             dataset=self.dataset,
             metrics=self.metrics,
             absent=self.absent,
-            checked=checked,
         )
         self.folder = self.given.out or Path("results") / name
         records.open_sweep(self.folder)
@@ -156,13 +152,13 @@ class Work:
         self.jobs = sweep.jobs(planned, self.folder, self.given.checkpoint_every, self.given.tensorboard)
 
     def carry_out(self) -> "Sweep":
-        """Do all runs and write the table; a run that fails is recorded. Raises `bench.sweeps.plan.Stuck`."""
+        """Do all runs and write the table; a run that fails is recorded. Raises `bench.sweeps.execute.Stuck`."""
         from bench import records
-        from bench.sweeps import plan as sweep
+        from bench.sweeps import execute
 
-        sweep.queue(self.jobs, fresh=self.given.fresh)
+        execute.queue(self.jobs, fresh=self.given.fresh)
         with self._shown():
-            sweep.execute(self.jobs, self._executor, retries=self.given.retries, ended=self._say_ended)
+            execute.execute(self.jobs, self._executor, retries=self.given.retries, ended=self._say_ended)
         rows = records.load(self.folder)
         records.write_table(rows, self.folder)
         return records.read(self.folder, rows)
@@ -191,7 +187,7 @@ class Work:
 
 def _carry_out(work: Work) -> "Sweep":
     """Exits in words if it cannot be done now."""
-    from bench.sweeps.plan import Stuck
+    from bench.sweeps.execute import Stuck
 
     try:
         return work.carry_out()

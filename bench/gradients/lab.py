@@ -1,195 +1,207 @@
-"""The gradient lab: bias and variance of estimators against enumeration, on an autoencoder of real images whose latent
-is small enough to enumerate.
+"""Bias and variance of estimators' gradients against enumeration, on an autoencoder of real images whose latent is
+small enough to enumerate; and the folders that the lab leaves."""
 
-Gradients are taken with respect to the encoder's features of single images. An image is repeated once per draw, so that
-one backward pass gives all draws of a batch: nothing in the networks couples the images of a batch.
-"""
-
+import copy
 import hashlib
+import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 import estimators
-from bench.build import PixelStatistics, Task, build
+from bench.build import PixelStatistics, Task, build, make_estimator
 from bench.config import Posterior, Preset, RunConfig, resolve
 from bench.data import Dataset, pixel_statistics
+from bench.gradients.draws import CPU, Gradients, Moment, draw, settle
+from bench.machine.provenance import hardware, of_code
+from bench.records import open_sweep
+from bench.records.folder import RunFolder
 from bench.seeds import batch_order, noise_generator
+from bench.text import counted
+from bench.training.run import record_failure, run_columns
 from bench.training.step import Trainer
-from estimators import Estimator, Problem
+from estimators import Estimator, Latent
 from estimators.exact import distance_to_optimal, enumerate_codes, objective, score_all
 
 TINY = {"length": 4, "vocab": 4, "width": 16, "heads": 2, "batch_size": 32, "beta": 1.0, "beta_end": 1.0}
 """Settings over the quick preset: 256 codes."""
 CHECKPOINTS = (0, 100, 400)
 """Steps of training with the exact gradient at which gradients are measured."""
+NO_GRADIENT = "a quantizer has no distribution, hence no exact gradient to compare with"
 IMAGES = 8
 DRAWS = 256
-BATCH = 2**16
-"""Decodes of one backward pass."""
-WARMUP = 100
-"""Batches on which an estimator's own averages and parameters settle, the network held fixed."""
 
 
-@dataclass(frozen=True)
-class Gradients:
-    """Draws of one estimator's gradient with respect to each image's features, negated: uphill in the objective."""
-
-    draws: Float[Tensor, "images draws f"]
-    decodes: int
-    eta: float | None
-    """Temperature of policy search, in nats."""
+Variant = tuple[RunConfig, Estimator | str]
+"""The network's config, with an estimator and its arguments in place of those that trained it; and that estimator, or
+the reason why it is left out."""
 
 
-def toy_config(posterior: Posterior, dataset: Dataset, seed: int, overrides: Mapping[str, object]) -> RunConfig:
-    """The run that trains the lab's network with the exact gradient. Raises ValueError if it cannot be enumerated."""
-    config = resolve(
-        estimator="exact",
-        posterior=posterior,
-        preset=Preset(dataset.name, "quick"),
-        seed=seed,
-        device="cpu",
-        dataset=dataset.name,
-        fingerprint=dataset.fingerprint,
-        shape=dataset.shape,
-        metrics=(),
-        overrides={**TINY, "steps": max(CHECKPOINTS), **overrides},
-    )
-    enumerate_codes(estimators.Latent(config.length, config.vocab, config.width))
-    return config
+def measure(
+    folder: Path,
+    texts: Sequence[str],
+    posteriors: Sequence[Posterior],
+    ks: Sequence[int],
+    temperatures: Sequence[float],
+    dataset: Dataset,
+    seed: int,
+    overrides: Mapping[str, object],
+    say: Callable[[str], None] = print,
+) -> None:
+    """Measure each estimator at each k and temperature that it has an argument for; `record` says what is left.
 
-
-def checkpoints(config: RunConfig, dataset: Dataset) -> Iterator[tuple[int, Task]]:
-    """The lab's network at each of CHECKPOINTS, trained in between with the exact gradient."""
-    task = build(config, dataset.shape, PixelStatistics(*pixel_statistics(dataset.train)))
-    trainer = Trainer(config, task)
-    generator = noise_generator(config.seed, "data", torch.device("cpu"))
-    order = batch_order(len(dataset.train), config.batch_size, config.steps, generator)
-    for step, image in enumerate(dataset.train.batches(order)):
-        if step in CHECKPOINTS:
-            yield step, task
-        trainer.update(image, step)
-    yield config.steps, task
+    Raises ValueError, before there is a folder, for what does not fit or is too large to enumerate.
+    """
+    planned = []
+    for posterior in posteriors:
+        config = resolve(
+            estimator="exact",
+            posterior=posterior,
+            preset=Preset(dataset.name, "quick"),
+            seed=seed,
+            device="cpu",
+            dataset=dataset.name,
+            fingerprint=dataset.fingerprint,
+            shape=dataset.shape,
+            metrics=(),
+            overrides={**TINY, "steps": max(CHECKPOINTS), **overrides},
+        )
+        enumerate_codes(Latent(config.length, config.vocab, config.width))
+        planned.append((config, variants(texts, config, ks, temperatures)))
+    open_sweep(folder)
+    for config, chosen in planned:
+        record(folder, config, dataset, chosen, moments(config, dataset), say)
 
 
 def variants(
     texts: Sequence[str], config: RunConfig, ks: Sequence[int], temperatures: Sequence[float]
-) -> Iterator[tuple[str, Estimator | str]]:
-    """Each estimator at each k and temperature that it has an argument for, or the reason why it is left out."""
-    preset = Preset(config.dataset, "quick").arguments(config.posterior)
-    latent = estimators.Latent(config.length, config.vocab, config.width)
-    seen = set()
+) -> list[Variant]:
+    """Each estimator at each k and temperature. The one of the run has the arguments that were recorded with it, the
+    others those that the run's preset gives them."""
+    preset = Preset(config.dataset, config.preset).arguments(config.posterior)
+    found: dict[str, Variant] = {}
     for text in texts:
         spec = estimators.parse(text, preset)
         cls = estimators.available()[spec.name]
-        if not cls.has_elbo:
-            yield str(spec), "a quantizer has no distribution, hence no exact gradient to compare with"
+        chosen = config.model_copy(update={"estimator": str(spec), "arguments": {}, "device": "cpu"})
+        if not cls.has_elbo or (config.posterior == "causal" and not cls.causal_ok):
+            found.setdefault(str(spec), (chosen, "factorised posterior only" if cls.has_elbo else NO_GRADIENT))
             continue
-        if config.posterior == "causal" and not cls.causal_ok:
-            yield str(spec), "factorised posterior only"
-            continue
-        grids = {"k": ks, "temperature": temperatures}
-        grids = {key: values for key, values in grids.items() if values and key in estimators.options(cls)}
-        for arguments in _product(grids):
-            named = _with(str(spec), arguments)
+        grids = {key: values for key, values in {"k": ks, "temperature": temperatures}.items()
+                 if values and key in estimators.options(cls)}  # fmt: skip
+        for values in itertools.product(*grids.values()):
+            pairs = ",".join(f"{key}={value:g}" for key, value in zip(grids, values, strict=True))
+            named = f"{spec}{',' if spec.arguments else ':'}{pairs}" if pairs else str(spec)
             try:
-                name = str(estimators.parse(named, preset))
-                if name not in seen:
-                    seen.add(name)
-                    with torch.random.fork_rng(devices=[]):
-                        torch.manual_seed(config.seed)
-                        yield name, estimators.load(named, latent, preset)
+                variant = _made(named, config, preset)
             except ValueError as error:
-                yield named, str(error)
+                variant = chosen.model_copy(update={"estimator": named}), str(error)
+            found.setdefault(variant[0].estimator, variant)
+    return list(found.values())
 
 
-def _product(grids: Mapping[str, Sequence[float]]) -> Iterator[dict[str, float]]:
-    if not grids:
-        yield {}
-        return
-    key, *rest = grids
-    for value in grids[key]:
-        for others in _product({other: grids[other] for other in rest}):
-            yield {key: value, **others}
+def _made(text: str, config: RunConfig, preset: Mapping[str, Mapping[str, object]]) -> Variant:
+    """Raises ValueError for arguments that do not fit."""
+    spec = estimators.parse(text, preset)
+    own = str(spec) == config.estimator
+    arguments = config.arguments if own else estimators.arguments(spec, preset)
+    chosen = config.model_copy(update={"estimator": str(spec), "arguments": arguments, "device": "cpu"})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return chosen, make_estimator(chosen)
 
 
-def _with(spec: str, arguments: Mapping[str, float]) -> str:
-    name, _, given = spec.partition(":")
-    pairs = [given] if given else []
-    return f"{name}:{','.join(pairs + [f'{key}={value:g}' for key, value in arguments.items()])}"
+def moments(config: RunConfig, dataset: Dataset) -> Iterator[Moment]:
+    """The lab's network at each of CHECKPOINTS and at its end, trained in between with the exact gradient."""
+    task = build(config, dataset.shape, PixelStatistics(*pixel_statistics(dataset.train)))
+    trainer, x = Trainer(config, task), first_images(task, dataset, IMAGES)
+    order = batch_order(len(dataset.train), config.batch_size, config.steps, noise_generator(config.seed, "data", CPU))
+    for step, image in enumerate(dataset.train.batches(order)):
+        if step in CHECKPOINTS:
+            yield Moment(config, step, task, x, DRAWS, _against_enumeration)
+        trainer.update(image, step)
+    yield Moment(config, config.steps, task, x, DRAWS, _against_enumeration)
 
 
-def problem(task: Task, x: Tensor, features: Tensor, beta: float, noise: torch.Generator) -> Problem:
-    """The estimators' problem with the encoder cut off at its features."""
-    posterior = task.model.posterior.bind(features)
-    return Problem(
-        posterior,
-        posterior,
-        lambda code: task.model.log_lik(code, x),
-        beta,
-        0.0,
-        noise,
-        features,
-        task.patches(x),
-    )
+def first_images(task: Task, dataset: Dataset, most: int) -> Float[Tensor, "images c h w"]:
+    """Of the test split, as the likelihood takes them."""
+    (image,) = dataset.test.batches([torch.arange(min(most, len(dataset.test)))])
+    return task.model.likelihood.data(image)
 
 
-def settle(task: Task, estimator: Estimator, dataset: Dataset, config: RunConfig) -> None:
-    """Let an estimator's own averages and parameters adapt to the network, which is held fixed."""
-    if not estimator.state_dict():
-        return
-    groups = estimator.param_groups(config.lr)
-    optimiser = torch.optim.AdamW(groups) if groups else None
-    noise = noise_generator(config.seed, "noise", torch.device("cpu"))
-    data = noise_generator(config.seed, "data", torch.device("cpu"))
-    parameters = [parameter for group in groups for parameter in group["params"]]
-    for image in dataset.train.batches(batch_order(len(dataset.train), config.batch_size, WARMUP, data)):
-        x = task.model.likelihood.data(image)
-        with torch.no_grad():
-            features = task.model.encoder(x)
-        # relaxations and score functions differentiate through the head alone here
-        loss = estimator.loss(problem(task, x, features.requires_grad_(), config.beta, noise)).loss
-        if optimiser is not None:
-            optimiser.zero_grad()
-            loss.backward(inputs=parameters)
-            optimiser.step()
+def record(
+    folder: Path,
+    config: RunConfig,
+    dataset: Dataset,
+    chosen: Sequence[Variant],
+    moments: Iterable[Moment],
+    say: Callable[[str], None],
+) -> None:
+    """Leave a run per estimator in an open sweep: its gradients at each moment of the network that `config` trained.
+
+    What is left out is skipped, and what raises has failed, with the reason. Runs that are finished, or that another
+    command works on, are left as they are, and `say` says so.
+    """
+    provenance = {**of_code(), "hardware": hardware(), "dataset": dataset.provenance}
+    todo: dict[RunFolder, tuple[str, Estimator]] = {}
+    there = 0
+    with ExitStack() as locks:
+        for measured, made in chosen:
+            name = hashlib.sha256(f"gradients/{config.digest}/{measured.estimator}".encode()).hexdigest()[:16]
+            run, identity = RunFolder(folder, name), run_columns(measured, name)
+            run.queue(identity)
+            if not locks.enter_context(run.lock()) or run.finished:
+                there += 1
+                continue
+            run.start(identity, {**measured.model_dump(mode="json"), "network": config.estimator}, provenance)
+            run.keep_rows(0)
+            if isinstance(made, str):
+                run.finish("skipped", reason=made)
+            else:
+                todo[run] = measured.estimator, made
+        if there:
+            say(f"{there} of {counted(len(chosen), 'run')} there already; another --out measures them again")
+        for moment in moments if todo else ():
+            for run, (name, made) in list(todo.items()):
+                try:
+                    run.append(_rows(moment, name, copy.deepcopy(made), dataset))
+                except Exception as error:
+                    record_failure(run, error)
+                    del todo[run]
+        for run in todo:
+            run.finish("done")
 
 
-def draw(task: Task, estimator: Estimator, x: Tensor, draws: int, beta: float, noise: torch.Generator) -> Gradients:
-    """`draws` independent gradients of each image, as many from one backward pass as fit BATCH decodes."""
-    with torch.no_grad():
-        features = task.model.encoder(x)
-    batch = min(draws, max(1, BATCH // (len(x) * getattr(estimator, "k", 1))))
-    found = [_draw(task, estimator, x, features, len(part), beta, noise) for part in torch.arange(draws).split(batch)]
-    return Gradients(torch.cat([part.draws for part in found], 1), found[0].decodes, found[0].eta)
-
-
-def _draw(
-    task: Task, estimator: Estimator, x: Tensor, features: Tensor, draws: int, beta: float, noise: torch.Generator
-) -> Gradients:
-    repeated = features.repeat_interleave(draws, 0).requires_grad_()
-    estimate = estimator.loss(problem(task, x.repeat_interleave(draws, 0), repeated, beta, noise))
-    (gradient,) = torch.autograd.grad(estimate.loss, repeated)
-    # the loss is a mean over images: undo that for the gradient of each
-    uphill = -gradient.flatten(1).unflatten(0, (len(x), draws)) * len(repeated)
-    eta = estimate.terms["eta"].item() if estimator.policy_search else None
-    return Gradients(uphill, estimate.decodes, eta)
-
-
-def exact_gradient(task: Task, x: Tensor, beta: float, eta: float | None) -> Float[Tensor, "images f"]:
-    """By enumeration: uphill in the ELBO, or, given eta, downhill in KL(q* || q), which policy search descends."""
-    features = task.model.encoder(x).detach().requires_grad_()
-    latent = task.estimator.latent
-    log_q, log_lik = score_all(problem(task, x, features, beta, torch.Generator()), enumerate_codes(latent))
-    if eta is None:
-        gain = objective(log_q, log_lik, latent.log_prior, beta)
+def _rows(moment: Moment, name: str, estimator: Estimator, dataset: Dataset) -> Iterator[dict[str, object]]:
+    config = moment.config
+    if name == config.estimator:
+        estimator.load_state_dict(moment.task.estimator.state_dict())
     else:
-        gain = -distance_to_optimal(log_q, log_lik, eta, beta)
-    return torch.autograd.grad(gain.sum(), features)[0].flatten(1)
+        settle(moment, estimator, dataset)
+    found = draw(moment, estimator, noise_generator(config.seed, f"gradients/{name}", CPU))
+    cost = {"step": moment.step, "images": moment.step * config.batch_size, "decodes": found.decodes}
+    for metric, value in moment.compare(moment, found).items():
+        values = {"metric": metric, "value": value, "n": moment.draws * len(moment.x)}
+        yield {**cost, "seconds": math.nan, "split": "test", "readout": "", **values}
+
+
+def _against_enumeration(moment: Moment, found: Gradients) -> dict[str, float]:
+    """The exact gradient is uphill in the ELBO or, for policy search, downhill in KL(q* || q), which that descends."""
+    latent = moment.task.estimator.latent
+    features = moment.task.model.encoder(moment.x).detach().requires_grad_()
+    problem = moment.problem(moment.x, features, torch.Generator())
+    log_q, log_lik = score_all(problem, enumerate_codes(latent))
+    if found.eta is None:
+        gain = objective(log_q, log_lik, latent.log_prior, problem.beta)
+    else:
+        gain = -distance_to_optimal(log_q, log_lik, found.eta, problem.beta)
+    (exact,) = torch.autograd.grad(gain.sum(), features)
+    return statistics(found, exact.flatten(1))
 
 
 def statistics(found: Gradients, exact: Float[Tensor, "images f"]) -> dict[str, float]:
@@ -198,59 +210,19 @@ def statistics(found: Gradients, exact: Float[Tensor, "images f"]) -> dict[str, 
     `bias_squared` is unbiased itself (the mean's own sampling error is subtracted), so it can come out slightly
     negative; `bias_error` is its standard error over draws, `snr` the squared mean over the variance of one draw.
     """
-    count = found.draws.shape[1]
-    scale = exact.square().sum()
-    mean = found.draws.mean(1)
-    variance = found.draws.var(1).sum()
-    off = mean - exact
+    count, scale, variance = found.draws.shape[1], exact.square().sum(), found.variance
+    off = found.mean - exact
     # delta method: 4 off' Cov off / n, plus the part from the mean's own noise
-    spread = ((found.draws - mean[:, None]) * off[:, None]).sum(-1).var(1)
+    spread = ((found.draws - found.mean[:, None]) * off[:, None]).sum(-1).var(1)
     bias_error = (4 * spread.sum() / count + 2 * (found.draws.var(1).sum(-1) / count).square().sum()).sqrt()
-    signal = mean.square().sum() - variance / count
-    cosine = torch.nn.functional.cosine_similarity(found.draws, exact[:, None], dim=-1).mean()
+    snr = found.signal / variance if variance > 0 else torch.tensor(math.inf)
     values = {
         "bias_squared": (off.square().sum() - variance / count) / scale,
         "bias_error": bias_error / scale,
         "variance": variance / scale,
         "mse": (found.draws - exact[:, None]).square().sum(-1).mean(1).sum() / scale,
-        "cosine": cosine,
-        "snr": signal / variance if variance > 0 else torch.tensor(math.inf),
-        "snr_per_decode": signal / variance / found.decodes if variance > 0 else torch.tensor(math.inf),
+        "cosine": torch.nn.functional.cosine_similarity(found.draws, exact[:, None], dim=-1).mean(),
+        "snr": snr,
+        "snr_per_decode": snr / found.decodes,
     }
     return {name: value.item() for name, value in values.items()}
-
-
-def measure(
-    texts: Sequence[str],
-    posteriors: Sequence[Posterior],
-    ks: Sequence[int],
-    temperatures: Sequence[float],
-    dataset: Dataset,
-    seed: int,
-    overrides: Mapping[str, object],
-) -> Iterator[dict[str, object]]:
-    """Rows in the columns of `records`; an estimator that is left out gives one row of metric `skipped` with its reason
-    as `readout`."""
-    for posterior in posteriors:
-        config = toy_config(posterior, dataset, seed, overrides)
-        x_images = next(iter(dataset.test.batches([torch.arange(min(IMAGES, len(dataset.test)))])))
-        for step, task in checkpoints(config, dataset):
-            x = task.model.likelihood.data(x_images)
-            for name, made in variants(texts, config, ks, temperatures):
-                where = _where(config, name, step)
-                if isinstance(made, str):
-                    yield {**where, "metric": "skipped", "readout": made, "value": math.nan, "n": 0}
-                    continue
-                settle(task, made, dataset, config)
-                noise = noise_generator(seed, f"gradients/{name}", torch.device("cpu"))
-                found = draw(task, made, x, DRAWS, config.beta, noise)
-                exact = exact_gradient(task, x, config.beta, found.eta)
-                for metric, value in statistics(found, exact).items():
-                    yield {**where, "decodes": found.decodes, "metric": metric, "value": value, "n": DRAWS * len(x)}
-
-
-def _where(config: RunConfig, name: str, step: int) -> dict[str, object]:
-    digest = hashlib.sha256(f"gradients/{config.digest}/{name}".encode()).hexdigest()[:16]
-    shared = {column: getattr(config, column) for column in ("posterior", "dataset", "preset", "seed", "device")}
-    cost = {"step": step, "images": step * config.batch_size, "decodes": 0, "seconds": math.nan}
-    return {"run": digest, "estimator": name, **shared, **cost, "split": "test", "readout": ""}

@@ -1,6 +1,5 @@
 """What the gradient lab leaves: a table, the bias-variance plane, and error against decoder evaluations."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from rich.table import Table as RichTable
 
 from bench import records
 from bench.figures.styles import RC, Style, styles
+from bench.records.sweep import tidy
 
 Table = Any
 """A pd.DataFrame, whose columns type checkers cannot know."""
@@ -21,13 +21,15 @@ FLOOR = 1e-4
 """Squared biases below this, and those that sampling error made negative, are drawn on the axis."""
 
 
-def report(rows: Iterable[dict[str, object]], folder: Path) -> tuple[RichTable, list[Path]]:
-    """Write the rows of `gradients.measure` or `gradients_of_run.measure` into a folder opened with
-    `records.open_sweep`; returns the table to print and the files that were written."""
-    frame = pd.DataFrame(list(rows), columns=list(records.COLUMNS))
-    records.write_table(frame, folder)
-    measured = frame[frame["metric"] != "skipped"]
-    figures = draw_figures(measured, folder / "figures") if "bias_squared" in set(measured["metric"]) else []
+def report(folder: Path) -> tuple[RichTable, list[Path]]:
+    """Write the table of a lab's sweep and draw it; returns the table to print and the files that were written."""
+    table = records.load(folder)
+    records.write_table(table, folder)
+    frame = tidy(table)
+    figures = draw_figures(frame, folder / "figures") if "bias_squared" in set(frame["metric"]) else []
+    left_out = [{**run, "readout": run.get("reason", ""), "metric": "skipped"} for run in records.states(folder)
+                if run["state"] == "skipped"]  # fmt: skip
+    frame = pd.concat([frame, pd.DataFrame(left_out, columns=list(records.COLUMNS))], ignore_index=True)
     return _summary(frame), [folder / "results.parquet", folder / "results.csv", *figures]
 
 

@@ -44,8 +44,7 @@ class Job:
         """What fills RUN_COLUMNS."""
         if self.is_baseline:
             return baseline.identity(self.config)
-        columns = (column for column in RUN_COLUMNS if column != "run")
-        return {"run": self.config.digest, **{column: getattr(self.config, column) for column in columns}}
+        return run_columns(self.config, self.config.digest)
 
     @property
     def run(self) -> str:
@@ -89,10 +88,20 @@ def perform(job: Job, dataset: Dataset, should_stop: Callable[[], bool] = lambda
         except Diverged as error:
             folder.finish("diverged", step=error.step, reason=str(error))
         except Exception as error:
-            if is_disk_full(error):
-                raise
-            (folder.path / "traceback.txt").write_text(traceback.format_exc())
-            folder.finish("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
+            record_failure(folder, error)
+
+
+def run_columns(config: RunConfig, run: str) -> dict[str, object]:
+    """RUN_COLUMNS of a run that has this name."""
+    return {"run": run, **{column: getattr(config, column) for column in RUN_COLUMNS if column != "run"}}
+
+
+def record_failure(folder: RunFolder, error: Exception) -> None:
+    """Of a run, while its error is handled. Raises it again if the disk is full, since then nothing can be recorded."""
+    if is_disk_full(error):
+        raise error
+    (folder.path / "traceback.txt").write_text(traceback.format_exc())
+    folder.finish("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 def _perform(job: Job, dataset: Dataset, folder: RunFolder, should_stop: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""One optimiser step, and everything that must be kept to go on with the next one to the bit."""
+"""One optimiser step, everything that must be kept to go on with the next one to the bit, and how far it moved."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,12 @@ from bench.config import RunConfig
 from bench.seeds import noise_generator
 from bench.training.checkpoint import State
 from bench.training.cuda_graph import Recorder, Replay
-from estimators import Scalar
+from estimators import Categorical, Scalar
+
+
+def beta_at(config: RunConfig, progress: float) -> float:
+    """Weight of the KL term when `progress` of training, 0 to 1, is over."""
+    return config.beta * (config.beta_end / config.beta) ** progress if config.beta else 0.0
 
 
 class Trainer:
@@ -53,9 +58,8 @@ class Trainer:
         """Set what depends on the step alone."""
         config = self.config
         progress = step / config.steps
-        beta = config.beta * (config.beta_end / config.beta) ** progress if config.beta else 0.0
         self.task.refresh(step)
-        self.progress, self.beta = _set(self.progress, progress), _set(self.beta, beta)
+        self.progress, self.beta = _set(self.progress, progress), _set(self.beta, beta_at(config, progress))
         if config.lr_schedule == "cosine":
             for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
                 group["lr"] = _set(group["lr"], rate * (1 + math.cos(math.pi * progress)) / 2)
@@ -101,3 +105,31 @@ class Trainer:
 
 def _set(variable: Scalar, value: float) -> Scalar:
     return variable.fill_(value) if isinstance(variable, Tensor) else value
+
+
+class Movement:
+    """How far one update moves the encoder: the trust region as it turns out, for every categorical estimator. Made
+    before the update, asked after it."""
+
+    def __init__(self, task: Task, image: UInt8[Tensor, "b c h w"]) -> None:
+        self.task, self.image = task, image
+        self.before = _weights(task) if isinstance(task.estimator, Categorical) else None
+
+    @torch.no_grad()
+    def realised_kl(self, noise: torch.Generator) -> float | None:
+        """KL(q_new || q_old) on the minibatch, in nats per image: exact for a factorised posterior; for a causal one
+        exact at every position along one code, drawn with `noise`. None for estimators without logits."""
+        if self.before is None:
+            return None
+        task, x = self.task, self.task.model.likelihood.data(self.image)
+        code, new = task.model.encode(x)[0].rollout(lambda params: task.estimator.hard(params, noise), 1)
+        now = _weights(task)
+        task.model.load_state_dict(self.before)
+        old = task.model.encode(x)[0].replay(code)
+        task.model.load_state_dict(now)
+        log_new, log_old = new.double().log_softmax(-1), old.double().log_softmax(-1)
+        return (log_new.exp() * (log_new - log_old)).sum((-2, -1)).mean().item()
+
+
+def _weights(task: Task) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in task.model.state_dict().items()}

@@ -1,14 +1,21 @@
 """The gradient lab: its statistics on cases with known answers, its numbers against the oracle, and the command."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from helpers.configs import TINY
+from helpers.configs import DIGITS, PIXELS, TINY, tiny
+from safetensors.torch import save_file
 
 from bench import data, records
-from bench.gradients import lab as gradients
-from bench.gradients.lab import Gradients, statistics
+from bench.build import build
+from bench.config import Preset
+from bench.gradients import checkpoint, draws, lab
+from bench.gradients.draws import Gradients
+from bench.gradients.lab import statistics
+from bench.metrics import catalogue
+from estimators.gumbel_softmax import GumbelSoftmax
 
 SMALL = {"length": "2", "vocab": "3"}
 
@@ -40,67 +47,74 @@ def test_the_bias_of_unbiased_draws_is_zero_within_its_error_most_of_the_time():
 
 
 @pytest.fixture(scope="module")
-def lab():
-    """Rows of a small lab, by (estimator, posterior) at the last step."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(gradients, "CHECKPOINTS", (0, 20))
-    patch.setattr(gradients, "WARMUP", 5)
+def measured(tmp_path_factory) -> Path:
+    """The sweep of a small lab."""
+    folder = tmp_path_factory.mktemp("lab") / "sweep"
     specs = ["exact", "daps:eta=5,eta_lr=0.0", "reinforce", "straight_through", "vq", "rebar"]
-    rows = list(gradients.measure(specs, ("factorised", "causal"), [2, 8], [], data.load("digits"), 0, SMALL))
-    patch.undo()
-    return rows
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lab, "CHECKPOINTS", (0, 20))
+        patch.setattr(draws, "WARMUP", 5)
+        lab.measure(folder, specs, ("factorised", "causal"), [2, 8], [], data.load("digits"), 0, SMALL)
+    return folder
 
 
-def value(rows, estimator, posterior, metric, step=20):
-    (row,) = [
-        row
-        for row in rows
-        if (row["estimator"], row["posterior"], row["metric"], row["step"]) == (estimator, posterior, metric, step)
-    ]
-    return row["value"]
-
-
-@pytest.mark.parametrize("posterior", ["factorised", "causal"])
-def test_the_oracle_has_neither_bias_nor_variance(lab, posterior):
-    assert abs(value(lab, "exact", posterior, "bias_squared")) < 1e-6
-    assert value(lab, "exact", posterior, "variance") < 1e-6
-    assert value(lab, "exact", posterior, "cosine") == pytest.approx(1.0, abs=1e-4)
+def value(folder, estimator, posterior, metric, step=20):
+    rows = records.load(folder, estimator=estimator, posterior=posterior, metric=metric, step=step)
+    (found,) = rows["value"]
+    return found
 
 
 @pytest.mark.parametrize("posterior", ["factorised", "causal"])
-def test_what_is_unbiased_measures_so_and_more_samples_have_less_variance(lab, posterior):
+def test_the_oracle_has_neither_bias_nor_variance(measured, posterior):
+    assert abs(value(measured, "exact", posterior, "bias_squared")) < 1e-6
+    assert value(measured, "exact", posterior, "variance") < 1e-6
+    assert value(measured, "exact", posterior, "cosine") == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("posterior", ["factorised", "causal"])
+def test_what_is_unbiased_measures_so_and_more_samples_have_less_variance(measured, posterior):
     names = ["reinforce", "reinforce:k=2"] + (["rebar:k=2", "rebar:k=8"] if posterior == "factorised" else [])
     for name in names:
-        bias, error = value(lab, name, posterior, "bias_squared"), value(lab, name, posterior, "bias_error")
+        bias, error = value(measured, name, posterior, "bias_squared"), value(measured, name, posterior, "bias_error")
         assert abs(bias) < 4.5 * error
-    ratio = value(lab, "reinforce:k=2", posterior, "variance") / value(lab, "reinforce", posterior, "variance")
+    ratio = value(measured, "reinforce:k=2", posterior, "variance") / value(
+        measured, "reinforce", posterior, "variance"
+    )
     assert 3 < ratio < 12
 
 
-def test_straight_through_measures_biased(lab):
-    bias = value(lab, "straight_through:k=8", "factorised", "bias_squared")
-    assert bias > 4.5 * value(lab, "straight_through:k=8", "factorised", "bias_error")
+def test_straight_through_measures_biased(measured):
+    bias = value(measured, "straight_through:k=8", "factorised", "bias_squared")
+    assert bias > 4.5 * value(measured, "straight_through:k=8", "factorised", "bias_error")
 
 
-def test_what_has_no_exact_gradient_is_left_out_with_the_reason(lab):
-    reasons = {(row["estimator"], row["posterior"]): row["readout"] for row in lab if row["metric"] == "skipped"}
-    assert "quantizer" in reasons["vq", "factorised"]
-    assert reasons["rebar", "causal"] == "factorised posterior only"
+def test_what_has_no_exact_gradient_is_skipped_with_the_reason(measured):
+    skipped = {(run["estimator"], run["posterior"]): run for run in records.states(measured) if "reason" in run}
+    assert skipped.keys() == {("vq", "factorised"), ("vq", "causal"), ("rebar", "causal")}
+    assert {run["state"] for run in skipped.values()} == {"skipped"}
+    assert "quantizer" in skipped["vq", "factorised"]["reason"]
+    assert skipped["rebar", "causal"]["reason"] == "factorised posterior only"
 
 
-def test_the_lab_reproduces(lab, monkeypatch):
-    monkeypatch.setattr(gradients, "CHECKPOINTS", (0,))
-    monkeypatch.setattr(gradients, "WARMUP", 5)
-    overrides = {**SMALL, "steps": 20}
-    again = list(gradients.measure(["reinforce"], ("causal",), [2], [], data.load("digits"), 0, overrides))
+def test_the_lab_reproduces(measured, monkeypatch, tmp_path):
+    monkeypatch.setattr(lab, "CHECKPOINTS", (0,))
+    monkeypatch.setattr(draws, "WARMUP", 5)
+    again = tmp_path / "again"
+    lab.measure(again, ["reinforce"], ("causal",), [2], [], data.load("digits"), 0, {**SMALL, "steps": 20})
     for metric in ("bias_squared", "variance"):
-        assert value(again, "reinforce:k=2", "causal", metric, 0) == value(lab, "reinforce:k=2", "causal", metric, 0)
+        assert value(again, "reinforce:k=2", "causal", metric, 0) == value(
+            measured, "reinforce:k=2", "causal", metric, 0
+        )
 
 
-def test_the_command_leaves_a_table_and_figures(bench, monkeypatch):
-    monkeypatch.setattr(gradients, "CHECKPOINTS", (0, 2))
-    monkeypatch.setattr(gradients, "WARMUP", 2)
-    monkeypatch.setattr(gradients, "DRAWS", 16)
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(lab, "CHECKPOINTS", (0, 2))
+    monkeypatch.setattr(lab, "DRAWS", 16)
+    monkeypatch.setattr(draws, "WARMUP", 2)
+
+
+def test_the_command_leaves_a_sweep_that_all_readers_know(bench, quick):
     code, out, err = bench("gradients", "-e", "daps,reinforce,vq", "--k", "2,8", "--set", "length=2")
     assert code == 0, err
     assert "daps:k=2" in out or "daps" in out
@@ -108,10 +122,82 @@ def test_the_command_leaves_a_table_and_figures(bench, monkeypatch):
     folder = Path("results/gradients-digits")
     import pandas as pd
 
-    frame = pd.read_parquet(folder / "results.parquet")
-    assert list(frame.columns) == list(records.COLUMNS)
-    assert {"bias_squared", "variance", "mse", "cosine", "snr", "snr_per_decode"} <= set(frame.metric)
+    frame = records.load(folder)
+    assert set(frame["metric"]) == {"bias_squared", "bias_error", "variance", "mse", "cosine", "snr", "snr_per_decode"}
+    assert set(frame["metric"]) <= set(catalogue.names("gradient"))
+    assert (set(frame["split"]), set(frame["readout"]), set(frame["device"])) == ({"test"}, {""}, {"cpu"})
+    # factorised and causal: vq skipped, daps and reinforce at two k
+    assert [run["state"] for run in records.states(folder)].count("done") == 8
+    assert bench("status", str(folder))[1].startswith(f"{folder}: 10 runs: 2 skipped, 8 done\n")
+    (comparison,) = records.read(folder).comparisons
+    assert len(comparison.gradients) == 8 * 2
+    assert {method.estimator for method in comparison.methods} == set(comparison.gradients["estimator"]) | {"vq"}
+    config = json.loads(next(folder.glob("runs/*/config.json")).read_text())
+    assert config["config"]["network"] == "exact"
+    assert config["provenance"]["dataset"] == DIGITS.provenance
+
+    exported = pd.read_parquet(folder / "results.parquet")
+    assert list(exported.columns) == list(records.COLUMNS)
+    assert len(exported) == len(frame)
     assert {path.stem for path in (folder / "figures").iterdir()} == {"bias_variance", "error_against_decodes"}
+
+
+def test_a_second_command_adds_runs_and_repeats_none(bench, quick):
+    command = ["gradients", "--posterior", "factorised", "--set", "length=2", "-e"]
+    assert bench(*command, "reinforce,vq")[0] == 0
+    rows = {path: path.read_bytes() for path in Path("results/gradients-digits/runs").glob("*/rows.jsonl")}
+    code, out, err = bench(*command, "reinforce,straight_through,vq")
+    assert code == 0, err
+    assert "2 of 3 runs there already; another --out measures them again" in err
+    assert all(word in out for word in ("reinforce", "straight_through", "without vq"))
+    assert all(path.read_bytes() == content for path, content in rows.items())
+    assert len(records.states(Path("results/gradients-digits"))) == 3
+    # of another seed they are other runs of the same methods
+    assert bench(*command, "reinforce,vq", "--seed", "1")[0] == 0
+    (comparison,) = records.read("results/gradients-digits").comparisons
+    assert [len(runs) for runs in comparison.runs.values()] == [2, 1, 2]
+
+
+def test_what_raises_has_failed_and_the_others_go_on(bench, quick, odd):
+    odd("raise RuntimeError('no luck')")
+    code, _, err = bench("gradients", "--posterior", "factorised", "--set", "length=2", "-e", "odd,reinforce")
+    assert code == 1
+    assert "1 run failed" in err
+    found = {run["estimator"]: run for run in records.states(Path("results/gradients-digits"))}
+    assert found["odd"]["reason"] == "RuntimeError: no luck"
+    assert found["reinforce"]["state"] == "done"
+    assert list(Path("results/gradients-digits").glob("runs/*/traceback.txt"))
+
+
+def test_at_the_end_of_a_run_estimators_are_as_they_were_there(tmp_path, monkeypatch):
+    """The preset of the run makes gumbel_softmax cold at the end; the quick one, and the first step, would not."""
+    seen = {}
+
+    def loss(self, problem):
+        seen[self.k] = (self.temperature, self.temperature_end, problem.progress, problem.beta)
+        return original(self, problem)
+
+    original = GumbelSoftmax.loss
+    monkeypatch.setattr(GumbelSoftmax, "loss", loss)
+    # digits, with the arguments that standard runs of cifar10 have
+    monkeypatch.setattr(Preset, "arguments", lambda self, posterior: {"gumbel_softmax": {"temperature_end": 0.2}})
+    made = tiny("gumbel_softmax", beta=2.0, beta_end=0.5)
+    assert made.estimator == "gumbel_softmax"
+    # as it was recorded, whatever the preset says today
+    made = made.model_copy(update={"arguments": {**made.arguments, "temperature_end": 0.1}})
+    made = made.model_copy(update={"fingerprint": DIGITS.fingerprint})
+    run = tmp_path / "run"
+    run.mkdir()
+    content = {"config": made.model_dump(mode="json"), "provenance": {"dataset": DIGITS.provenance}}
+    (run / "config.json").write_text(json.dumps(content))
+    task = build(made, DIGITS.shape, PIXELS)
+    save_file({name: tensor.contiguous() for name, tensor in task.state_dict().items()}, run / "checkpoint.safetensors")
+    checkpoint.measure(tmp_path / "sweep", run, ["gumbel_softmax"], [1, 2], [])
+    assert seen == {1: (1.0, 0.1, 1.0, 0.5), 2: (1.0, 0.2, 1.0, 0.5)}
+    assert set(records.load(tmp_path / "sweep")["preset"]) == {"quick"}
+    (comparison,) = records.read(tmp_path / "sweep").comparisons
+    assert comparison.gradients["step"].tolist() == [made.steps] * 2
+    assert {"relative_variance", "snr", "cosine_to_reference"} <= set(comparison.gradients.columns)
 
 
 def test_a_finished_run_can_be_measured(bench, monkeypatch):
