@@ -5,8 +5,8 @@
 
 from pathlib import Path
 
-from bench.ablation._ablation import MOST_RUNS, Ablation, find, lines, names
-from bench.ablation._expand import Plan, expand
+from bench.ablation.ablations import MOST_RUNS, Ablation, find, lines, names
+from bench.ablation.plan import Plan, expand
 
 __all__ = ["MOST_RUNS", "Ablation", "Plan", "expand", "find", "lines", "names", "write_page"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import estimators as registry
-from bench.ablation._expand import Origin, setting_key
-from bench.ablation._grid import plain
 from bench.config import RunConfig
 from bench.pages._sweep import Run
+from bench.records.study import Origin, setting_key
+from bench.text import plain
 
 _NOT_KNOBS = ("estimator", "arguments", "posterior", "dataset", "fingerprint", "preset", "seed", "device", "metrics")
 

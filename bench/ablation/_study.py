@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from bench import records, stats
-from bench.ablation._expand import FILE, setting_key
 from bench.ablation._settings import Setting, named
 from bench.machine.files import read_json
 from bench.metrics.catalogue import METRICS
 from bench.pages._sweep import Run, read
 from bench.records.folder import BASELINE
+from bench.records.study import FILE, setting_key
 
 Table = Any
 """A pd.DataFrame. Without stubs a type checker takes its columns for bare arrays and objects."""

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import typer
 
 from bench.cli import options
-from bench.cli.training import summarise
 
 
 def status(
@@ -35,25 +34,29 @@ def plot(
 ) -> None:
     """Draw the figures again, from the records alone: with the table, or for a paper."""
     from bench import records
+    from bench.cli.training import summarise
 
     if style == "screen":
-        records.load(folder)
-        summarise(folder)
+        summarise(records.read(folder))
         return
-    from bench.figures import paper
-
-    paths = paper.draw(folder)
+    paths = _paper_figures(folder)
     for path in paths:
         typer.echo(f"  {path}")
     if not paths:
         typer.echo(f"bench: no figures: no run in {folder} has finished; see bench status {folder}", err=True)
 
 
+def _paper_figures(folder: Path) -> list[Path]:
+    from bench.figures import paper
+
+    return paper.draw(folder)
+
+
 def report(folder: options.Folder) -> None:
     """Write one self-contained HTML page: who won and how sure that is, curves, reconstructions, failures."""
-    from bench import pages as report
+    from bench import pages
 
-    typer.echo(report.write(folder))
+    typer.echo(pages.write(folder))
 
 
 def table(
@@ -64,8 +67,7 @@ def table(
     """Print the final metrics as a table for a paper, intervals and best values marked."""
     from bench import records, tables
 
-    names = tuple(name.strip() for name in metrics.split(",") if name.strip())
-    typer.echo(tables.write(records.read(folder), names, format), nl=False)
+    typer.echo(tables.write(records.read(folder), tuple(options.names(metrics)), format), nl=False)
 
 
 def diff(

@@ -4,6 +4,7 @@ Uses an estimator's `hard`, `mode`, `index` and `kl` and the decoder, and nothin
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from bench.build import Task
+from bench.config import RunConfig
 from bench.data import Images
 from bench.metrics.images import ImageMetrics
 from bench.seeds import noise_generator
@@ -57,37 +59,32 @@ class CodeUsage:
 def evaluate(
     task: Task,
     images: Images,
+    config: RunConfig,
     *,
     readout: Readout,
-    image_metrics: tuple[str, ...],
-    n: int,
-    batch: int,
-    beta_end: float,
-    seed: int,
-    device: torch.device,
-    reference_key: str,
+    image_metrics: Sequence[str],
     per_position: bool,
 ) -> list[Measurement]:
-    """Measure the first n images of a split. The noise of the `sample` readout depends on the seed alone."""
-    noise = noise_generator(seed, "evaluation", device)
-    estimator, latent = task.estimator, task.estimator.latent
-    pairs = ImageMetrics(image_metrics, device, reference_key=reference_key)
-    usage = CodeUsage(latent.length, latent.vocab, device)
-    log_lik = torch.zeros((), dtype=torch.float64, device=device)
-    kl = torch.zeros((), dtype=torch.float64, device=device)
+    """Measure as many images of a split as `config` says, the first ones. The noise of the `sample` readout depends on
+    the seed alone. `per_position`: usage and perplexity of each position's codes too."""
+    device, n = torch.device(config.device), config.measured_images(len(images))
+    noise = noise_generator(config.seed, "evaluation", device)
+    estimator, likelihood = task.estimator, task.model.likelihood
+    pairs = ImageMetrics(image_metrics, device, reference_key=config.reference_key)
+    usage = CodeUsage(config.length, config.vocab, device)
+    log_lik, kl = torch.zeros(2, dtype=torch.float64, device=device)
     draw = estimator.mode if readout == "mode" else lambda params: estimator.hard(params, noise)
-    for image in images.batches(torch.arange(n).split(batch)):
-        x = task.model.likelihood.data(image)
-        posterior, _ = task.model.encode(x)
-        code, params = posterior.rollout(draw, 1)
+    for image in images.batches(torch.arange(n).split(config.eval_batch)):
+        x = likelihood.data(image)
+        code, params = task.model.encode(x)[0].rollout(draw, 1)
         decoded = task.model.decode(code)
-        log_lik += task.model.likelihood.log_prob(decoded, x).double().sum()
+        log_lik += likelihood.log_prob(decoded, x).double().sum()
         kl += estimator.kl(params).double().sum()
         usage.update(estimator.index(code)[0])
-        pairs.update(task.model.likelihood.reference(image), task.model.likelihood.image(decoded[0]))
+        pairs.update(likelihood.reference(image), likelihood.image(decoded[0]))
     found = {name: value for name, (value, _) in pairs.compute().items()}
     found |= usage.measure(per_position)
-    found |= _likelihoods(log_lik.item() / n, kl.item() / n, beta_end, readout, estimator.has_elbo)
+    found |= _likelihoods(log_lik.item() / n, kl.item() / n, config.beta_end, readout, estimator.has_elbo)
     return [Measurement(name, value, n) for name, value in found.items()]
 
 
@@ -102,12 +99,12 @@ def _likelihoods(log_lik: float, kl: float, beta_end: float, readout: Readout, h
 
 @torch.no_grad()
 def reconstructions(
-    task: Task, images: Images, count: int, seed: int, device: torch.device
+    task: Task, images: Images, config: RunConfig, count: int
 ) -> tuple[UInt8[Tensor, "n c h w"], UInt8[Tensor, "n c h w"]]:
-    """The first `count` test images and their reconstructions from one sampled code each."""
-    noise = noise_generator(seed, "evaluation", device)
+    """The first `count` images of a split and their reconstructions from one sampled code each."""
+    noise = noise_generator(config.seed, "evaluation", torch.device(config.device))
     (image,) = images.batches([torch.arange(min(count, len(images)))])
-    x = task.model.likelihood.data(image)
-    posterior, _ = task.model.encode(x)
+    likelihood = task.model.likelihood
+    posterior, _ = task.model.encode(likelihood.data(image))
     code, _ = posterior.rollout(lambda params: task.estimator.hard(params, noise), 1)
-    return task.model.likelihood.reference(image), task.model.reconstruct(code)
+    return likelihood.reference(image), task.model.reconstruct(code)

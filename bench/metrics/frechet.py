@@ -6,15 +6,15 @@ Network, resizing and formula are torch-fidelity's; here is only what lets them 
 import contextlib
 import functools
 import hashlib
-import re
-import uuid
 from pathlib import Path
 
 import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor, nn
 
+from bench.machine.files import write_atomically
 from bench.metrics import weights
+from bench.text import slug
 
 INCEPTION_BATCH = 64
 """Images per pass, at 299 x 299 each whatever their own size: 64 of them need about 2 GB."""
@@ -37,11 +37,7 @@ class Frechet:
         self._reconstructions.append(self._features(reconstruction))
 
     def compute(self) -> float:
-        from torch_fidelity.metric_fid import (
-            KEY_METRIC_FID,
-            fid_features_to_statistics,
-            fid_statistics_to_metric,
-        )
+        from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
 
         originals, reconstructions = torch.cat(self._originals), torch.cat(self._reconstructions)
         if len(originals) < 2:
@@ -70,18 +66,13 @@ def _inception(path: Path, sha256: str, device: torch.device) -> nn.Module:
     from torch_fidelity.utils import create_feature_extractor
 
     return create_feature_extractor(
-        "inception-v3-compat",
-        ["2048"],
-        cuda=False,
-        feature_extractor_weights_path=str(path),
-        verbose=False,
+        "inception-v3-compat", ["2048"], cuda=False, feature_extractor_weights_path=str(path), verbose=False
     ).to(device)
 
 
 def _feature_folder(reference_key: str, sha256: str, device: torch.device) -> Path:
     """Beside torch's checkpoints; one per device type, so that CPU rows never depend on a GPU's rounding."""
-    name = re.sub(r"[^\w.-]+", "_", reference_key)
-    return weights.directory().parent / "rfid-features" / name / f"{sha256}-{device.type}"
+    return weights.directory().parent / "rfid-features" / slug(reference_key) / f"{sha256}-{device.type}"
 
 
 def _digest(images: UInt8[Tensor, "b c h w"]) -> str:
@@ -103,12 +94,7 @@ def _load_features(path: Path) -> Tensor | None:
 def _save_features(features: Tensor, path: Path) -> None:
     from safetensors.torch import save
 
-    partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")
     # A full or read-only disk costs the next run a recomputation, not this one its result.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(save({"features": features.cpu().contiguous()}))
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_atomically(path, save({"features": features.cpu().contiguous()}), durable=False)

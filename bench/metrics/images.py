@@ -38,9 +38,11 @@ class ImageMetrics:
     """
 
     def __init__(self, names: Sequence[str], device: torch.device, *, reference_key: str | None = None) -> None:
-        _check_names(names)
+        for name in _checked(names):
+            if METRICS[name].weights:
+                weights.require(name)
         self._device = device
-        self._scores = {name: _score(name, device) for name in names if name != "rfid"}
+        self._scores = {name: SCORES[name] for name in names if name != "rfid"}
         self._sums = {name: torch.zeros((), dtype=torch.float64, device=device) for name in self._scores}
         self._frechet = Frechet(device, reference_key) if "rfid" in names else None
         self._n = 0
@@ -76,8 +78,7 @@ def provenance(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
     Raises ValueError like `ImageMetrics`.
     """
-    _check_names(names)
-    return {name: _provenance(METRICS[name]) for name in names}
+    return {name: _provenance(METRICS[name]) for name in _checked(names)}
 
 
 def psnr(x: UInt8[Tensor, "b c h w"], y: UInt8[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
@@ -115,23 +116,22 @@ def ssim(x: UInt8[Tensor, "b c h w"], y: UInt8[Tensor, "b c h w"]) -> Float[Tens
     return values
 
 
-SCORES: dict[str, Score] = {"psnr": psnr, "ssim": ssim, "mae": mae}
-"""Metrics that need the pixels alone."""
+def lpips(x: UInt8[Tensor, "b c h w"], y: UInt8[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
+    """Distance of AlexNet's features, by the library. Raises ValueError where its weights are not at hand."""
+    network = _lpips_network(weights.require("lpips"), weights.WEIGHTS["alexnet"].sha256, x.device)
+    return network(_lpips_input(x), _lpips_input(y)).flatten()
 
 
-def _check_names(names: Sequence[str]) -> None:
+SCORES: dict[str, Score] = {"psnr": psnr, "ssim": ssim, "mae": mae, "lpips": lpips}
+"""All but rFID, which is one number of all images."""
+
+
+def _checked(names: Sequence[str]) -> Sequence[str]:
     known = catalogue.names("image")
     for name in names:
         if name not in known:
             raise ValueError(f"unknown image metric {name!r}; {nearest(name, known)}")
-
-
-def _score(name: str, device: torch.device) -> Score:
-    if name == "lpips":
-        return functools.partial(
-            _lpips, _lpips_network(weights.require("lpips"), weights.WEIGHTS["alexnet"].sha256, device)
-        )
-    return SCORES[name]
+    return names
 
 
 def _provenance(info: Metric) -> dict[str, Any]:
@@ -152,12 +152,7 @@ def _provenance(info: Metric) -> dict[str, Any]:
 def _full_precision() -> AbstractContextManager[None]:
     """No TF32 in convolutions, which torch allows by default: 10 bits would set a GPU apart from a CPU."""
     cudnn = torch.backends.cudnn
-    return cudnn.flags(
-        enabled=cudnn.enabled,
-        benchmark=cudnn.benchmark,
-        deterministic=cudnn.deterministic,
-        allow_tf32=False,
-    )
+    return cudnn.flags(cudnn.enabled, cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False)
 
 
 @functools.lru_cache(maxsize=1)
@@ -169,10 +164,6 @@ def _lpips_network(backbone: Path, sha256: str, device: torch.device) -> nn.Modu
         # torchvision's `pretrained=` is deprecated and lpips still uses it.
         warnings.simplefilter("ignore", UserWarning)
         return lpips.LPIPS(net="alex", version="0.1", verbose=False).to(device).requires_grad_(False)
-
-
-def _lpips(network: nn.Module, x: UInt8[Tensor, "b c h w"], y: UInt8[Tensor, "b c h w"]) -> Float32[Tensor, " b"]:
-    return network(_lpips_input(x), _lpips_input(y)).flatten()
 
 
 def _lpips_input(x: UInt8[Tensor, "b c h w"]) -> Float32[Tensor, "b 3 H W"]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.machine.download import download
+from bench.metrics.catalogue import METRICS
 
 TIMEOUT = 10.0
 """Seconds without an answer or a byte after which a download counts as failed."""
@@ -22,12 +23,9 @@ State = Literal["present", "missing", "corrupt"]
 
 @dataclass(frozen=True)
 class Weights:
-    name: str
     filename: str
     url: str
     sha256: str
-    used_by: str
-    """The metric that cannot be computed without this file."""
 
 
 @dataclass(frozen=True)
@@ -36,28 +34,22 @@ class WeightsStatus:
     state: State
     path: Path
     used_by: str
+    """The metrics that cannot be computed without them."""
 
 
-WEIGHTS: dict[str, Weights] = {
-    weights.name: weights
-    for weights in (
-        Weights(
-            name="inception",
-            filename="weights-inception-2015-12-05-6726825d.pth",
-            url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
-            "weights-inception-2015-12-05-6726825d.pth",
-            sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-            used_by="rfid",
-        ),
-        Weights(
-            name="alexnet",
-            filename="alexnet-owt-7be5be79.pth",
-            url="https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
-            sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
-            used_by="lpips",
-        ),
-    )
+WEIGHTS = {
+    "inception": Weights(
+        "weights-inception-2015-12-05-6726825d.pth",
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+        "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    ),
+    "alexnet": Weights(
+        "alexnet-owt-7be5be79.pth",
+        "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+        "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+    ),
 }
+"""By the names that the catalogue of metrics has for them."""
 
 
 def directory() -> Path:
@@ -75,11 +67,11 @@ def find(name: str) -> Path | None:
 
 def require(metric: str) -> Path:
     """Path of the weights behind `metric`; raises ValueError where they are not here. Downloads nothing."""
-    weights = _used_by(metric)
-    assert weights is not None, metric
-    path = find(weights.name)
+    name = METRICS[metric].weights
+    assert name is not None, metric
+    path = find(name)
     if path is None:
-        raise ValueError(f"{_lacking(weights)}; run `bench fetch weights`")
+        raise ValueError(f"{_lacking(metric, name)}; run `bench fetch weights`")
     return path
 
 
@@ -88,15 +80,15 @@ def available(metric: str) -> tuple[bool, str]:
 
     Downloads what is missing, at most one attempt per process; not at all where BENCH_OFFLINE is set.
     """
-    weights = _used_by(metric)
-    if weights is None or find(weights.name):
+    name = METRICS[metric].weights
+    if name is None or find(name):
         return True, ""
     if os.environ.get("BENCH_OFFLINE"):
-        return False, f"{_lacking(weights)}, and BENCH_OFFLINE is set; unset it, or copy the file there"
-    problem = _download_once(weights, directory())
-    if find(weights.name):
+        return False, f"{_lacking(metric, name)}, and BENCH_OFFLINE is set; unset it, or copy the file there"
+    problem = _download_once(WEIGHTS[name], directory())
+    if find(name):
         return True, ""
-    return False, f"{_lacking(weights)}; {problem}; run `bench fetch weights` where there is a network"
+    return False, f"{_lacking(metric, name)}; {problem}; run `bench fetch weights` where there is a network"
 
 
 def fetch(*, progress: bool = True) -> list[str]:
@@ -105,9 +97,13 @@ def fetch(*, progress: bool = True) -> list[str]:
     Raises ValueError, after all were tried, with what went wrong for each file that could not be had.
     """
     lines, problems = [], []
-    for weights in WEIGHTS.values():
+    for name, weights in WEIGHTS.items():
+        here = find(name)
         try:
-            lines.append(_fetch_one(weights, progress=progress))
+            if here is None:
+                _download(weights, progress=progress)
+            how = "already here" if here else "downloaded"
+            lines.append(f"{name}: {how}, checksum right: {_path(weights)}")
         except ValueError as problem:
             problems.append(str(problem))
     if problems:
@@ -117,15 +113,17 @@ def fetch(*, progress: bool = True) -> list[str]:
 
 def status() -> list[WeightsStatus]:
     """What is here, for `bench doctor`; downloads nothing."""
-    return [WeightsStatus(w.name, _state(w), _path(w), w.used_by) for w in WEIGHTS.values()]
+    return [
+        WeightsStatus(
+            name, _state(w), _path(w), ", ".join(metric.name for metric in METRICS.values() if metric.weights == name)
+        )
+        for name, w in WEIGHTS.items()
+    ]
 
 
-def _used_by(metric: str) -> Weights | None:
-    return next((weights for weights in WEIGHTS.values() if weights.used_by == metric), None)
-
-
-def _lacking(weights: Weights) -> str:
-    return f"{weights.used_by} needs {weights.filename}, which is {_state(weights)} in {directory()}"
+def _lacking(metric: str, name: str) -> str:
+    weights = WEIGHTS[name]
+    return f"{metric} needs {weights.filename}, which is {_state(weights)} in {directory()}"
 
 
 def _path(weights: Weights) -> Path:
@@ -146,13 +144,6 @@ def _sha256(path: Path, mtime_ns: int, size: int) -> str:
     """Hex digest; time and size are arguments so that a file is hashed again when it changes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _fetch_one(weights: Weights, *, progress: bool) -> str:
-    if _state(weights) == "present":
-        return f"{weights.name}: already here, checksum right: {_path(weights)}"
-    _download(weights, progress=progress)
-    return f"{weights.name}: downloaded, checksum right: {_path(weights)}"
 
 
 @functools.lru_cache

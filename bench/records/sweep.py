@@ -248,13 +248,14 @@ class Sweep:
         return joined([one.ended for one in self.comparisons or [NOTHING]])
 
 
-def read(path: str | Path) -> Sweep:
-    """The sweep in a folder, or the one that a results.parquet alone tells of.
+def read(path: str | Path, rows: Table = None) -> Sweep:
+    """The sweep in a folder, or the one that a results.parquet alone tells of. `rows`: as `load` gave them, if they
+    are here already.
 
     Raises ValueError if `path` is not a folder that `bench run` made.
     """
     path = Path(path)
-    frame = tidy(load(path))
+    frame = tidy(load(path) if rows is None else rows)
     runs = read_runs(path)
     folders = sorted((path / "runs").glob("*"))
     unreadable = [f.name for f in folders if not (read_json(f / "status.json") or read_json(f / "config.json"))]

@@ -4,9 +4,8 @@ Machines are shared and differ, so only ratios mean anything: a floor is the wor
 this machine reached in between the steps.
 """
 
-from bench.speed._measure import Timing, measure
+from bench.speed._measure import Size, Timing, measure, size, sizes
 from bench.speed._reference import REFERENCE, SLOWER, compare, load, write
-from bench.speed._sizes import Size, size, sizes
 from bench.speed._table import table
 
 __all__ = ["REFERENCE", "SLOWER", "Size", "Timing", "compare", "load", "measure", "size", "sizes", "table", "write"]

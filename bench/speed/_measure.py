@@ -1,4 +1,5 @@
-"""Times steps, sampling and the training loop, with yardsticks in between."""
+"""Times steps, sampling and the training loop, with yardsticks in between, and counts the work of a step:
+floating-point operations of its products, and bytes that its operations read and write."""
 
 import statistics
 import tempfile
@@ -9,14 +10,19 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
+from bench import data
 from bench.build import PixelStatistics, build, skip_reason
-from bench.config import Posterior, Precision, RunConfig, resolve
+from bench.config import Posterior, Precision, Preset, RunConfig, resolve
 from bench.data import Dataset, resident
 from bench.records.folder import RunFolder
 from bench.seeds import noise_generator
-from bench.speed._counters import Work, Yardsticks, count
-from bench.speed._sizes import Size
+from bench.text import nearest
 from bench.training.cuda_graph import WARM_UP, recorder
 from bench.training.loop import train
 from bench.training.step import Trainer
@@ -25,7 +31,99 @@ WARMUP, MOST_STEPS, LEAST_STEPS = WARM_UP + 1, 10, 3
 WARMUP_SECONDS, SECONDS = 2.0, 20.0
 """Of untimed and of timed steps; there are fewer of them if they are slow."""
 LOOP_STEPS = 20
+LOOP = dict.fromkeys(("steps", "eval_every", "log_every"), LOOP_STEPS)
 IMAGES = 512
+
+
+@dataclass(frozen=True)
+class Size:
+    name: str
+    preset: Preset
+    shape: tuple[int, int, int]
+    cpu_batch: int
+    """Images per step where nobody says otherwise on a CPU; on a GPU it is the preset's."""
+
+
+def sizes() -> dict[str, Size]:
+    """Networks of the published sizes, of every dataset that has a shape and of the paper's ImageNet."""
+    found = [
+        Size(info.name, Preset(info.name, "paper"), info.shape, 32) for info in data.DATASETS.values() if info.shape
+    ]
+    found.append(Size("imagenet256", Preset("folder", "imagenet256"), (3, 256, 256), 2))
+    return {size.name: size for size in found}
+
+
+def size(name: str) -> Size:
+    """Raises ValueError for a name that has no size."""
+    found = sizes()
+    if name not in found:
+        raise ValueError(f"--dataset {name} has no shape of its own; {nearest(name, found)}")
+    return found[name]
+
+
+@dataclass(frozen=True)
+class Work:
+    gflop: float
+    """Of matrix products and convolutions, as executed: what is computed again in the backward pass counts again."""
+    gigabytes: float
+    """Inputs and outputs of every operation, one by one, as eager execution has them pass through memory."""
+
+
+class Counter(TorchDispatchMode):
+    """Adds up floating-point operations, by torch's formulas, and bytes that operations read and write. Views cost
+    nothing.
+
+    Not torch's FlopCounterMode: that hooks into every module's gradient, and so many hooks on a long chain of
+    operations, such as sampling a thousand positions, overflow the stack.
+    """
+
+    flops = bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **kwargs, out_val=out)
+        if not func.is_view:
+            tensors = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, Tensor)]
+            self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return out
+
+
+def count(step: Callable[[], object]) -> Work:
+    """Do the step once, watched."""
+    # the math backend spells attention out as products that there are formulas for on every device
+    with Counter() as products, sdpa_kernel(SDPBackend.MATH):
+        step()
+    with Counter() as traffic:
+        step()
+    return Work(products.flops / 1e9, traffic.bytes / 1e9)
+
+
+class Yardsticks:
+    """What the machine does at this moment: a matrix product, and a copy larger than its caches."""
+
+    def __init__(self, device: str, dtype: torch.dtype = torch.float32) -> None:
+        self.side = 2048 if device == "cpu" else 8192
+        self.copied = 2**26 if device == "cpu" else 2**30
+        self.factors = [torch.randn(self.side, self.side, device=device, dtype=dtype) for _ in range(2)]
+        self.source = torch.zeros(self.copied // 4, device=device)
+        self.target = torch.empty_like(self.source)
+
+    def product(self) -> None:
+        torch.mm(*self.factors)
+
+    def copy(self) -> None:
+        self.target.copy_(self.source)
+
+    def gflop_per_second(self, seconds: float) -> float:
+        """Of one `product`."""
+        return 2 * self.side**3 / 1e9 / seconds
+
+    def gigabytes_per_second(self, seconds: float) -> float:
+        """Of one `copy`, which reads and writes."""
+        return 2 * self.copied / 1e9 / seconds
 
 
 @dataclass(frozen=True)
@@ -109,14 +207,7 @@ def measure(
                 fingerprint="synthetic",
                 shape=size.shape,
                 metrics=("psnr",),
-                overrides={
-                    "batch_size": batch,
-                    "precision": precision,
-                    "steps": LOOP_STEPS,
-                    "eval_every": LOOP_STEPS,
-                    "log_every": LOOP_STEPS,
-                    "eval_images": 1,
-                },
+                overrides={"batch_size": batch, "precision": precision, "eval_images": 1, **LOOP},
             )
             if skip_reason(config) is None:
                 yield _time(config, dataset)

@@ -1,26 +1,21 @@
-"""A grid of runs: planned and checked whole before the first one starts, then handed to an executor."""
+"""A grid of runs, planned and checked whole before the first one starts."""
 
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
+
+import torch
 
 from bench.build import PixelStatistics, build, skip_reason
 from bench.config import Posterior, Preset, RunConfig, resolve
 from bench.data import Dataset, pixel_statistics
 from bench.machine.provenance import of_code
 from bench.metrics.images import provenance as metric_provenance
-from bench.sweeps.executors import Executor, Handle
-from bench.training.run import Job, is_disk_full
+from bench.training.run import Job
 
-ELSEWHERE_SECONDS = 1.0
-"""Between two looks at a run that another command is working on."""
-
-
-class Stuck(Exception):
-    """The sweep cannot go on now, and will with the same command once the reason is gone."""
+_fitting: set[tuple[str, tuple[int, int, int]]] = set()
+"""Runs whose parts were seen to fit, by the digest of what decides that, and the shape of the images."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +72,22 @@ def plan(
             metrics=metrics,
             overrides=variant.overrides,
         )
-        if skip_reason(first) is None:
-            build(first, dataset.shape, pixels)
+        check_parts(first, dataset.shape)
         for seed in seeds:
             config = first.model_copy(update={"seed": seed})
             runs[config.digest] = config
     # seed by seed, so that an interrupted sweep has compared every estimator on the seeds it got to
     return Sweep(sorted(runs.values(), key=lambda config: config.seed), dataset, pixels, absent)
+
+
+def check_parts(config: RunConfig, shape: tuple[int, int, int]) -> None:
+    """Build the run to see that its parts fit, unless one was built that differs in nothing but seed, device, metrics
+    and what the images show. Raises ValueError if they do not."""
+    alike = {"seed": 0, "device": "cpu", "dataset": "", "fingerprint": "", "metrics": ()}
+    what = config.model_copy(update=alike).digest, shape
+    if what not in _fitting and skip_reason(config) is None:
+        build(config, shape, PixelStatistics(torch.zeros(shape[0]), torch.ones(shape[0])))
+        _fitting.add(what)
 
 
 def jobs(sweep: Sweep, out: Path, checkpoint_every: int | None = None, tensorboard: bool = False) -> list[Job]:
@@ -94,77 +98,3 @@ def jobs(sweep: Sweep, out: Path, checkpoint_every: int | None = None, tensorboa
         for config in sweep.runs
     ]
     return [replace(made[0], is_baseline=True), *made]
-
-
-def queue(jobs: Iterable[Job], *, fresh: bool) -> None:
-    """Make the folders of all runs, so that everyone sees what is to be done; `fresh` forgets what was done.
-
-    Raises ValueError if a run that is to be forgotten is under way.
-    """
-    for job in jobs:
-        job.folder.queue(job.identity)
-        if fresh:
-            with job.folder.lock() as ours:
-                if not ours:
-                    raise ValueError(f"{job} is under way in another process; try another --out, or wait for it")
-                job.folder.clear()
-
-
-def execute(
-    jobs: Sequence[Job], executor: Executor, *, retries: int, ended: Callable[[Job], None] = lambda job: None
-) -> None:
-    """Do what is not finished yet and return when all is, or has failed once more often than `retries`.
-
-    Runs that another command is working on are waited for, and taken over if it dies. Raises Stuck if the disk is
-    full. On KeyboardInterrupt the workers keep their state before it is raised.
-    """
-    tries: Counter[str] = Counter()
-    active: dict[str, tuple[Job, Handle]] = {}
-    elsewhere = [job for job in jobs if not job.folder.finished]
-    looked = -ELSEWHERE_SECONDS
-
-    def submit(chosen: list[Job]) -> None:
-        active.update({job.run: (job, handle) for job, handle in zip(chosen, executor.submit(chosen), strict=True)})
-
-    try:
-        while active or elsewhere:
-            if elsewhere and time.monotonic() - looked >= ELSEWHERE_SECONDS:
-                looked = time.monotonic()
-                waiting, elsewhere = elsewhere, []
-                ours = []
-                for job in waiting:
-                    if job.folder.taken():
-                        elsewhere.append(job)
-                    elif job.folder.finished:
-                        ended(job)
-                    else:
-                        ours.append(job)
-                submit(ours)
-            for job, handle in [pair for pair in active.values() if pair[1].done()]:
-                del active[job.run]
-                problem = handle.exception()
-                if is_disk_full(problem):
-                    raise Stuck(f"the disk of {job.out} is full; free some space, and the same command goes on")
-                state = _settle(job, problem)
-                if state == "failed" and tries[job.run] < retries:
-                    tries[job.run] += 1
-                    job.folder.say(f"trying again, {tries[job.run]} of {retries}")
-                    submit([job])
-                elif state in ("queued", "running"):
-                    elsewhere.append(job)
-                else:
-                    ended(job)
-            time.sleep(executor.poll_seconds)
-    finally:
-        executor.stop()
-
-
-def _settle(job: Job, problem: BaseException | None) -> str:
-    """The state of a run whose worker has ended, which is recorded here if the worker could not."""
-    folder = job.folder
-    if problem is not None:
-        with folder.lock() as ours:
-            if ours and not folder.finished:
-                folder.say(f"the worker died: {problem}")
-                folder.finish("failed", reason=str(problem) or type(problem).__name__)
-    return folder.status.get("state", "queued")

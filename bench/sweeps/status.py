@@ -4,7 +4,7 @@ import contextlib
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import records
-from bench.records.folder import RunFolder
+from bench.records.folder import BASELINE, RunFolder
+from bench.text import counted, duration, seeds
 
 ORDER = ("running", "interrupted", "stopped", "queued", "failed", "unknown", "diverged", "skipped", "done")
 LISTED = 20
@@ -38,7 +39,7 @@ def states(sweep: Path) -> list[Run]:
             # it may have ended between the two looks
             state |= folder.status
             if state["state"] == "running":
-                state |= {"state": "interrupted", "reason": "its process is gone; the same bench run command goes on"}
+                state |= {"state": "interrupted", "reason": "its process is gone; the same command goes on"}
     return found
 
 
@@ -50,19 +51,26 @@ def view(sweep: Path) -> Group:
 def _view(sweep: Path, found: Sequence[Run]) -> Group:
     by_state: dict[str, list[Run]] = {state: [] for state in ORDER}
     for run in sorted(found, key=lambda run: (run["estimator"], run["posterior"], run["seed"])):
-        by_state[run["state"]].append(run)
+        by_state.setdefault(run["state"], []).append(run)
     counts = ", ".join(f"{len(runs)} {state}" for state, runs in by_state.items() if runs)
-    parts: list[RenderableType] = [Text(f"{sweep}: {len(found)} runs: {counts}" if found else f"{sweep}: no runs")]
+    parts: list[RenderableType] = [Text(f"{sweep}: {_counted(found)}: {counts}" if found else f"{sweep}: no runs")]
     running, queued = by_state["running"], by_state["queued"]
     if (left := seconds_left(running, queued)) is not None:
         condition = ", if queued runs take as long as the running ones" if queued else ""
-        parts.append(Text(f"about {_duration(left)} left{condition}"))
+        parts.append(Text(f"about {duration(left)} left{condition}"))
     if queued and not running and _unchanged_seconds(sweep) > PATIENCE_SECONDS:
-        parts.append(Text("nobody seems to be working on what is queued; the same bench run command goes on with it"))
+        parts.append(Text("nobody seems to be working on what is queued; the same command goes on with it"))
     for state, runs in by_state.items():
         if state not in ("queued", "done"):
             parts += _sections(state, runs)
     return Group(*parts)
+
+
+def _counted(found: Sequence[Run]) -> str:
+    """Tables and reports count without the mean image."""
+    images = sum(run["estimator"] == BASELINE for run in found)
+    words = {0: "", 1: ", one of them the mean image"}.get(images, f", {images} of them mean images")
+    return f"{counted(len(found), 'run')}{words}"
 
 
 def _sections(state: str, runs: Sequence[Run]) -> Iterator[RenderableType]:
@@ -74,19 +82,19 @@ def _sections(state: str, runs: Sequence[Run]) -> Iterator[RenderableType]:
         by_reason[reason][_kind(run)].append(run["seed"])
     unlisted, room = len(runs), LISTED
     for reason, seeds_of in by_reason.items():
-        if not room:
-            break
         lines = list(seeds_of.items())[:room]
+        if not lines:
+            break
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
         for justify in ("left", "left", "left", "right", "right", "right"):
             table.add_column(justify=justify, overflow="fold")
-        for (estimator, posterior, *position), seeds in lines:
+        for (estimator, posterior, *position), mine in lines:
+            named = f"{'seed' if len(set(mine)) == 1 else 'seeds'} {seeds(mine)}"
             # as Text, since brackets would be read as markup
-            table.add_row(*map(Text, (f"  {estimator}", posterior, _seeds(seeds), *position)))
-        heading = Text(f"\n{state}: {reason}" if reason else f"\n{state}", style="bold")
-        yield Group(heading, table)
+            table.add_row(*map(Text, (f"  {estimator}", posterior, named, *position)))
+        yield Group(Text(f"\n{state}: {reason}" if reason else f"\n{state}", style="bold"), table)
         room -= len(lines)
-        unlisted -= sum(len(seeds) for _, seeds in lines)
+        unlisted -= sum(len(mine) for _, mine in lines)
     if unlisted:
         yield Text(f"  ... and {unlisted} more {state}")
 
@@ -97,20 +105,8 @@ def _kind(run: Run) -> tuple[str, ...]:
     position = f"{step}/{steps}" if steps else f"step {step}" if step else ""
     pace = ("", "")
     if run["state"] == "running" and _is_measured(run):
-        pace = (f"{run['steps_per_second']:.1f}/s", f"{_duration(_own_seconds_left(run))} left")
+        pace = (f"{run['steps_per_second']:.1f}/s", f"{duration(_own_seconds_left(run))} left")
     return str(run["estimator"]), str(run["posterior"]), position, *pace
-
-
-def _seeds(seeds: Iterable[int]) -> str:
-    """Such as `seeds 0-4, 7`."""
-    spans: list[list[int]] = []
-    for seed in sorted(set(seeds)):
-        if spans and seed == spans[-1][-1] + 1:
-            spans[-1][1:] = [seed]
-        else:
-            spans.append([seed])
-    words = ", ".join("-".join(map(str, span)) for span in spans)
-    return f"seed {words}" if words.isdigit() else f"seeds {words}"
 
 
 def _is_measured(run: Run) -> bool:
@@ -138,12 +134,6 @@ def seconds_left(running: Sequence[Run], queued: Sequence[Run]) -> float | None:
         if not _is_measured(run)
     ]
     return max(sum(begun + whole) / len(running), *begun, *whole)
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
 
 
 def _unchanged_seconds(sweep: Path) -> float:

@@ -12,6 +12,7 @@ from bench.data import Dataset
 from bench.machine.devices import peak_memory
 from bench.metrics.catalogue import METRICS
 from bench.metrics.evaluate import Measurement, Readout, evaluate
+from bench.records import COST_COLUMNS
 from bench.records.folder import RunFolder
 from bench.training.checkpoint import State
 from bench.training.step import Trainer
@@ -43,7 +44,7 @@ class Cost:
     """Bytes."""
 
 
-class Log:
+class Journal:
     """Turns diagnostics and measurements into rows of the run's folder."""
 
     def __init__(
@@ -68,7 +69,7 @@ class Log:
         return State(tensors, facts)
 
     def restore(self, state: State) -> None:
-        """Become the log that `state` was taken from, its file of rows included."""
+        """Become the journal that `state` was taken from, its file of rows included."""
         self.cost = Cost(**state.facts["cost"])
         stacked = {key: state.tensors[f"window/{key}"] for key in state.facts["window"]}
         length = len(next(iter(stacked.values()), ()))
@@ -83,7 +84,7 @@ class Log:
         self.cost.decodes += decodes * images
 
     def write(self, split: str, readout: str, measurements: list[Measurement]) -> None:
-        where = {column: getattr(self.cost, column) for column in ("step", "images", "decodes", "seconds")}
+        where = {column: getattr(self.cost, column) for column in COST_COLUMNS}
         where |= {"split": split, "readout": readout}
         self.folder.append({**where, **asdict(measurement)} for measurement in measurements)
         if self.board is not None:
@@ -120,37 +121,30 @@ class Log:
         self.window.clear()
 
     def evaluate(self, readout: Readout, last: bool) -> None:
-        config = self.trainer.config
-        found = evaluate(
-            self.trainer.task,
+        """Measure the test split, at the last step with all that is costly or long."""
+        metrics = [metric for metric in self.image_metrics if last or not METRICS[metric].costly]
+        trainer = self.trainer
+        measured = evaluate(
+            trainer.task,
             self.dataset.test,
+            trainer.config,
             readout=readout,
-            image_metrics=tuple(m for m in self.image_metrics if last or not METRICS[m].costly),
-            n=config.measured_images(len(self.dataset.test)),
-            batch=config.eval_batch,
-            beta_end=config.beta_end,
-            seed=config.seed,
-            device=torch.device(config.device),
-            reference_key=config.reference_key,
+            image_metrics=metrics,
             per_position=last,
         )
-        self.write("test", readout, found)
+        self.write("test", readout, measured)
 
     def write_costs(self) -> None:
         """What the run cost in all."""
         cost, task = self.cost, self.trainer.task
-        measured = {
-            "ms_per_step": 1e3 * cost.seconds / cost.step,
-            "images_per_second": cost.images / cost.seconds,
-            "peak_memory": cost.peak_memory / 2**20,
+        found = {
+            "ms_per_step": (1e3 * cost.seconds / cost.step, cost.images),
+            "images_per_second": (cost.images / cost.seconds, cost.images),
+            "peak_memory": (cost.peak_memory / 2**20, cost.images),
+            "parameters": (float(_count(task.model)), 1),
+            "parameters_estimator": (float(_count(task.estimator)), 1),
         }
-        sizes = {"parameters": _count(task.model), "parameters_estimator": _count(task.estimator)}
-        self.write(
-            "train",
-            "",
-            [Measurement(metric, value, cost.images) for metric, value in measured.items()]
-            + [Measurement(metric, float(value), 1) for metric, value in sizes.items()],
-        )
+        self.write("train", "", [Measurement(metric, value, n) for metric, (value, n) in found.items()])
 
 
 def _count(module: torch.nn.Module) -> int:

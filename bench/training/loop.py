@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from bench.build import Task
 from bench.data import Dataset
 from bench.machine.devices import reset_peak_memory
 from bench.machine.files import write_atomically
@@ -20,9 +19,8 @@ from bench.records.folder import RunFolder
 from bench.seeds import batch_order, noise_generator
 from bench.training import checkpoint
 from bench.training.checkpoint import State
-from bench.training.journal import Cost, Log
-from bench.training.movement import Movement
-from bench.training.step import Trainer
+from bench.training.journal import Cost, Journal
+from bench.training.step import Movement, Trainer
 
 SAMPLE_IMAGES = 12
 NOTE_SECONDS = 1.0
@@ -71,53 +69,53 @@ def train(
     """
     config, device = trainer.config, torch.device(trainer.config.device)
     checkpoint_every = checkpoint_every or config.eval_every
-    log = Log(folder, trainer, dataset, image_metrics, board)
-    _go_on(trainer, log, code)
-    if log.cost.step == 0:
-        log.evaluate("sample", last=False)
+    journal = Journal(folder, trainer, dataset, image_metrics, board)
+    _go_on(trainer, journal, code)
+    if journal.cost.step == 0:
+        journal.evaluate("sample", last=False)
     order = batch_order(len(dataset.train), config.batch_size, config.steps, noise_generator(config.seed, "data", _CPU))
-    note_position = _position_notes(folder, log.cost, config.steps)
+    note_position = _position_notes(folder, journal.cost, config.steps)
     reset_peak_memory(device)
-    clock = Clock(log.cost, device)
-    for image in dataset.train.batches(itertools.islice(order, log.cost.step, None)):
-        step = log.cost.step + 1
+    clock = Clock(journal.cost, device)
+    for image in dataset.train.batches(itertools.islice(order, journal.cost.step, None)):
+        step = journal.cost.step + 1
         last = step == config.steps
         measuring = last or step % config.eval_every == 0
         movement = None
         if measuring or step % config.log_every == 0:
             with clock.paused():
                 movement = Movement(trainer.task, image)
-        log.record(*trainer.update(image, step - 1), len(image))
+        journal.record(*trainer.update(image, step - 1), len(image))
         if movement is not None:
             with clock.paused():
-                log.flush(movement.realised_kl(noise_generator(config.seed, f"movement {step}", device)))
+                journal.flush(movement.realised_kl(noise_generator(config.seed, f"movement {step}", device)))
                 if measuring:
-                    log.evaluate("sample", last)
+                    journal.evaluate("sample", last)
         note_position()
         stopping = should_stop() and not last
         if stopping or (step % checkpoint_every == 0 and not last):
             with clock.paused():
-                _keep(trainer, log, code)
+                _keep(trainer, journal, code)
         if stopping:
             raise Stopped
-    log.write_costs()
-    log.evaluate("mode", last=True)
-    _save_samples(trainer.task, dataset, folder, config.seed, device)
+    journal.write_costs()
+    journal.evaluate("mode", last=True)
+    _save_samples(trainer, dataset, folder)
     weights = {name: tensor.contiguous() for name, tensor in trainer.task.state_dict().items()}
     write_atomically(folder.path / "checkpoint.safetensors", save(weights))
     checkpoint.remove(folder.path)
-    return log.cost
+    return journal.cost
 
 
-def _keep(trainer: Trainer, log: Log, code: str) -> None:
-    mine, its = trainer.state(), log.state()
+def _keep(trainer: Trainer, journal: Journal, code: str) -> None:
+    mine, its = trainer.state(), journal.state()
     facts = {**mine.facts, **its.facts, "code": code}
-    checkpoint.write(log.folder.path, log.cost.step, State({**mine.tensors, **its.tensors}, facts))
+    checkpoint.write(journal.folder.path, journal.cost.step, State({**mine.tensors, **its.tensors}, facts))
 
 
-def _go_on(trainer: Trainer, log: Log, code: str) -> None:
+def _go_on(trainer: Trainer, journal: Journal, code: str) -> None:
     """From the last checkpoint that fits, or from the start."""
-    folder = log.folder
+    folder = journal.folder
     state = checkpoint.read(folder.path, folder.say)
     if state is not None and state.facts["code"] != code:
         folder.say("the estimator, the models or the training step have changed since the checkpoint: starting over")
@@ -130,8 +128,8 @@ def _go_on(trainer: Trainer, log: Log, code: str) -> None:
         folder.keep_rows(0)
         return
     trainer.restore(state)
-    log.restore(state)
-    folder.say(f"going on from step {log.cost.step}")
+    journal.restore(state)
+    folder.say(f"going on from step {journal.cost.step}")
 
 
 def _position_notes(folder: RunFolder, cost: Cost, steps: int) -> Callable[[], None]:
@@ -150,10 +148,10 @@ def _position_notes(folder: RunFolder, cost: Cost, steps: int) -> Callable[[], N
     return note
 
 
-def _save_samples(task: Task, dataset: Dataset, folder: RunFolder, seed: int, device: torch.device) -> None:
+def _save_samples(trainer: Trainer, dataset: Dataset, folder: RunFolder) -> None:
     """samples.png: originals over reconstructions, at their own size."""
     from torchvision.io import encode_png
 
-    original, reconstruction = reconstructions(task, dataset.test, SAMPLE_IMAGES, seed, device)
-    rows = [torch.cat(list(images), -1) for images in (original, reconstruction)]
-    write_atomically(folder.path / "samples.png", encode_png(torch.cat(rows, -2).cpu()).numpy().tobytes())
+    rows = reconstructions(trainer.task, dataset.test, trainer.config, SAMPLE_IMAGES)
+    picture = torch.cat([torch.cat(list(images), -1) for images in rows], -2)
+    write_atomically(folder.path / "samples.png", encode_png(picture.cpu()).numpy().tobytes())

@@ -1,4 +1,4 @@
-"""One optimiser step, and everything that must be kept to go on with the next one to the bit."""
+"""One optimiser step, everything that must be kept to go on with the next one to the bit, and how far it moved."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from bench.config import RunConfig
 from bench.seeds import noise_generator
 from bench.training.checkpoint import State
 from bench.training.cuda_graph import Recorder, Replay
-from estimators import Scalar
+from estimators import Categorical, Scalar
 
 
 def beta_at(config: RunConfig, progress: float) -> float:
@@ -105,3 +105,31 @@ class Trainer:
 
 def _set(variable: Scalar, value: float) -> Scalar:
     return variable.fill_(value) if isinstance(variable, Tensor) else value
+
+
+class Movement:
+    """How far one update moves the encoder: the trust region as it turns out, for every categorical estimator. Made
+    before the update, asked after it."""
+
+    def __init__(self, task: Task, image: UInt8[Tensor, "b c h w"]) -> None:
+        self.task, self.image = task, image
+        self.before = _weights(task) if isinstance(task.estimator, Categorical) else None
+
+    @torch.no_grad()
+    def realised_kl(self, noise: torch.Generator) -> float | None:
+        """KL(q_new || q_old) on the minibatch, in nats per image: exact for a factorised posterior; for a causal one
+        exact at every position along one code, drawn with `noise`. None for estimators without logits."""
+        if self.before is None:
+            return None
+        task, x = self.task, self.task.model.likelihood.data(self.image)
+        code, new = task.model.encode(x)[0].rollout(lambda params: task.estimator.hard(params, noise), 1)
+        now = _weights(task)
+        task.model.load_state_dict(self.before)
+        old = task.model.encode(x)[0].replay(code)
+        task.model.load_state_dict(now)
+        log_new, log_old = new.double().log_softmax(-1), old.double().log_softmax(-1)
+        return (log_new.exp() * (log_new - log_old)).sum((-2, -1)).mean().item()
+
+
+def _weights(task: Task) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in task.model.state_dict().items()}

@@ -11,7 +11,7 @@ import torch
 from helpers.recorded_ops import RecordedOperations
 
 from bench import speed
-from bench.speed._counters import count
+from bench.speed._measure import count
 from bench.speed._reference import _page
 
 DIGITS = ["speed", "--dataset", "digits", "--batch-size", "4"]

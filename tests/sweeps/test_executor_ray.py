@@ -14,7 +14,7 @@ from helpers.sweeps import alive, running, untimed, wait_for
 
 from bench import records
 from bench.sweeps import executors as bench_executors
-from bench.sweeps.executors import WorkerDied
+from bench.sweeps.execute import WorkerDied
 
 RUN = ["run", "--dataset", "digits", "--preset", "quick", "--set", "batch_size=16", "--set", "eval_images=40"]
 SHORT = [*RUN, "--steps", "100", "--set", "eval_every=50", "--set", "log_every=20"]

@@ -14,11 +14,11 @@ import pytest
 from rich.console import Console
 
 from bench import cli, records
-from bench.records.folder import RunFolder
+from bench.records.folder import BASELINE, RunFolder
 from bench.sweeps import status
 
-GONE = "its process is gone; the same bench run command goes on"
-NOBODY = "nobody seems to be working on what is queued; the same bench run command goes on with it"
+GONE = "its process is gone; the same command goes on"
+NOBODY = "nobody seems to be working on what is queued; the same command goes on with it"
 
 
 @pytest.fixture
@@ -100,10 +100,10 @@ def test_every_state_is_counted_and_explained(sweep, alive):
         "relax factorised seed 0",
         "",
         "diverged",
-        "reinmax factorised seeds 0-2 step 12",
+        "reinmax factorised seeds 0–2 step 12",
         "",
         "skipped: vq needs the factorised posterior",
-        "vq causal seeds 0-2",
+        "vq causal seeds 0–2",
     ]
 
 
@@ -135,9 +135,9 @@ def test_runs_are_listed_in_the_order_of_their_names(sweep):
     ("seeds", "words"),
     [
         ([4], "seed 4"),
-        ([1, 0], "seeds 0-1"),
+        ([1, 0], "seeds 0, 1"),
         ([0, 2, 4], "seeds 0, 2, 4"),
-        ([12, 3, 4, 5, 0, 11], "seeds 0, 3-5, 11-12"),
+        ([12, 3, 4, 5, 0, 11], "seeds 0, 3–5, 11, 12"),
         ([7, 7, 7], "seed 7"),
     ],
 )
@@ -188,6 +188,27 @@ def test_brackets_in_names_and_reasons_are_shown_as_they_are(sweep):
     shown = text(sweep)
     assert "fsq:levels=[red],x=[/]" in shown
     assert "ValueError: [bold]levels[/bold] :smile: [/]" in shown
+
+
+def test_it_says_how_many_runs_there_are_and_that_one_is_the_mean_image(sweep):
+    add(sweep, "done", BASELINE, "none")
+    assert lines(sweep) == [f"{sweep}: 1 run, one of them the mean image: 1 done"]
+    for seed in range(2):
+        add(sweep, "done", seed=seed)
+    assert lines(sweep) == [f"{sweep}: 3 runs, one of them the mean image: 3 done"]
+    add(sweep, "queued", BASELINE, "none")
+    assert lines(sweep) == [f"{sweep}: 4 runs, 2 of them mean images: 1 queued, 3 done"]
+
+
+def test_a_state_of_a_later_version_is_counted_and_listed_like_the_others(sweep):
+    add(sweep, "archived", reason="kept elsewhere")
+    add(sweep, "done")
+    assert lines(sweep) == [
+        f"{sweep}: 2 runs: 1 done, 1 archived",
+        "",
+        "archived: kept elsewhere",
+        "vq factorised seed 0",
+    ]
 
 
 def test_a_sweep_without_runs_has_none(sweep):

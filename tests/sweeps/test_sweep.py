@@ -5,13 +5,16 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from helpers.configs import DIGITS, tiny
 from helpers.sweeps import alive, running, start, untimed, wait_for
 
 from bench import data, records
-from bench.sweeps.executors.local import Local
+from bench.sweeps import plan
+from bench.sweeps.executors import Place
 
 RUN = ["run", "--dataset", "digits", "--preset", "quick", "--set", "batch_size=16", "--set", "eval_images=40"]
 TINY = [*RUN, "--steps", "6", "--set", "eval_every=3", "--set", "log_every=2"]
@@ -74,13 +77,20 @@ def test_workers_train_side_by_side_and_leave_the_same_rows(bench):
     pd.testing.assert_frame_equal(untimed("1"), untimed("3"), check_exact=True)
 
 
-def test_every_worker_has_a_gpu_to_itself_unless_told_otherwise(odd, tmp_path):
-    """With processes that only say what they were given."""
-    pool = Local(data.load("digits"), 4, gpus=["0", "0", "7", "7"])
-    given = [pool._gpus.get() for _ in range(4)]
-    assert sorted(given) == ["0", "0", "7", "7"]
-    for gpu in given:
-        pool._gpus.put(gpu)
+@pytest.mark.parametrize(
+    ("options", "gpus"),
+    [
+        ({}, ["0", "7"]),
+        ({"runs_per_gpu": 2}, ["0", "0", "7", "7"]),
+        ({"workers": 3}, ["0", "0", "7"]),
+        ({"workers": 1}, ["0"]),
+    ],
+)
+def test_every_worker_has_a_gpu_to_itself_unless_told_otherwise(monkeypatch, tmp_path, options, gpus):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,7")
+    pool: Any = Place("local", **options).executor(data.load("digits"), tmp_path, "cuda")
+    assert sorted(pool._gpus.get() for _ in gpus) == gpus
+    assert pool._gpus.empty()
     pool.stop()
 
 
@@ -212,3 +222,21 @@ def test_tensorboard_gets_the_rows_of_the_table(bench):
     found = {event.step: event.value for event in events.Scalars("test/sample/psnr")}
     frame = records.load("sweep", metric="psnr", split="test", readout="sample", estimator="fsq")
     assert found == pytest.approx(dict(zip(frame["step"], frame["value"], strict=True)))
+
+
+def test_of_runs_that_differ_in_seed_or_data_alone_one_is_built(monkeypatch):
+    built = []
+    monkeypatch.setattr(plan, "_fitting", set())
+    monkeypatch.setattr(plan, "build", lambda config, shape, pixels: built.append(config))
+    for changes in ({}, {"seed": 1}, {"fingerprint": "other"}, {"metrics": ()}, {"device": "cuda"}):
+        plan.check_parts(tiny("fsq").model_copy(update=changes), DIGITS.shape)
+    assert len(built) == 1
+    plan.check_parts(tiny("fsq", width=16), DIGITS.shape)
+    plan.check_parts(tiny("fsq"), (1, 16, 16))
+    assert len(built) == 3
+
+
+def test_parts_that_do_not_fit_are_refused_each_time():
+    for _ in range(2):
+        with pytest.raises(ValueError, match="levels"):
+            plan.check_parts(tiny("fsq:levels=2,2"), DIGITS.shape)

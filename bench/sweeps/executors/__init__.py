@@ -1,31 +1,100 @@
-"""Where runs are done. The engines schedule and place; an adapter each turns jobs into handles to wait for."""
+"""Where runs are done: this machine, a Ray cluster or a Slurm site. The engines schedule and place; an adapter each
+turns jobs into handles to wait for. Imports nothing heavy, so that the imports of workers begin at once."""
 
+import importlib
+import multiprocessing
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from multiprocessing import forkserver
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
 
-from bench.training.run import Job
+if TYPE_CHECKING:
+    from bench.data import Dataset
+    from bench.sweeps.execute import Executor
 
-
-class Handle(Protocol):
-    """One submitted job. Both calls return at once."""
-
-    def done(self) -> bool: ...
-
-    def exception(self) -> BaseException | None:
-        """Of a job that is done: why its worker died, or None if the worker came to its end."""
-        ...
+Name = Literal["local", "ray", "slurm"]
 
 
-class Executor(Protocol):
-    poll_seconds: float
-    """How often it makes sense to ask."""
+@dataclass(frozen=True)
+class Option:
+    """Of the command line, in the words of its help."""
 
-    def submit(self, jobs: Sequence[Job]) -> Sequence[Handle]: ...
+    about: str
+    executors: tuple[Name, ...] = ("local", "ray", "slurm")
+    """That it goes with."""
 
-    def stop(self) -> None:
-        """Ask the workers to keep their state and end, and wait for them."""
-        ...
+    @property
+    def help(self) -> str:
+        return f"{self.executors[0]}: {self.about}" if len(self.executors) == 1 else self.about
 
 
-class WorkerDied(Exception):
-    """A worker ended without having recorded how its run ended."""
+OPTIONS = {
+    "threads": Option("cores per run [default: those here divided by --workers; elsewhere 1]"),
+    "workers": Option(
+        "runs at a time [default: run: 1, ablate: one per core, on GPUs --runs-per-gpu each]", ("local", "slurm")
+    ),
+    "runs_per_gpu": Option("runs that share one GPU [default: 1]", ("local", "ray")),
+    "address": Option("HOST:PORT of the cluster [default: the one here, or a new one]", ("ray",)),
+    "partition": Option("where to queue", ("slurm",)),
+    "gpus": Option("GPUs per run [default: 1 with --device cuda]", ("slurm",)),
+    "time": Option("minutes after which a run queues again [default: 240]", ("slurm",)),
+    "sbatch": Option("any option of sbatch, such as account=me; may be repeated", ("slurm",)),
+}
+"""By the fields of Place that they fill."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The command line's options by their names; None is what nobody typed."""
+
+    name: Name
+    threads: int | None = None
+    workers: int | None = None
+    runs_per_gpu: int | None = None
+    address: str | None = None
+    partition: str | None = None
+    gpus: int | None = None
+    time: int | None = None
+    """Minutes."""
+    sbatch: Sequence[str] | None = None
+    many_runs: bool = False
+    """So many small ones that, on CPUs, a core each is the fastest."""
+
+    def __post_init__(self) -> None:
+        for name, option in OPTIONS.items():
+            if getattr(self, name) and self.name not in option.executors:
+                flag, fits = "--" + name.replace("_", "-"), " or ".join(option.executors)
+                raise ValueError(f"{flag} goes with --executor {fits}, not with {self.name}")
+
+    def device(self, asked: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+        """What runs are done on there. Raises ValueError if it is not there, or the place cannot be reached."""
+        return self._adapter.device(self, asked)
+
+    def executor(self, dataset: "Dataset", out: Path, device: str) -> "Executor":
+        """For runs of a sweep's folder, on the `device` that was found."""
+        return self._adapter.executor(self, dataset, out, device == "cuda")
+
+    @property
+    def _adapter(self) -> ModuleType:
+        return importlib.import_module(f"{__name__}.{self.name}")
+
+
+# forked from a server that has the heavy imports and nothing else: a worker starts in milliseconds, and no lock or
+# thread of this process is copied
+CONTEXT = multiprocessing.get_context("forkserver")
+_PRELOADED = (
+    "bench.sweeps.end_with_parent",
+    "bench.sweeps.executors.local",
+    "torch._dynamo",
+    "torchmetrics.functional.image",
+    "torchvision.io",
+)
+"""What a run imports sooner or later, and would otherwise import anew every time."""
+
+
+def warm_up() -> None:
+    """Let the imports of local workers begin, while the caller has other things to do."""
+    CONTEXT.set_forkserver_preload(list(_PRELOADED))
+    forkserver.ensure_running()

@@ -1,6 +1,7 @@
 """Processes on this machine, one per run, with its cores and GPUs divided among those that run at a time."""
 
 import errno
+import itertools
 import multiprocessing.connection
 import os
 import queue
@@ -8,18 +9,30 @@ import signal
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.multiprocessing  # registers how tensors travel: in shared memory, so that all workers share one dataset
 
 from bench.data import Dataset
-from bench.machine.devices import cores
-from bench.sweeps.executors import WorkerDied
-from bench.sweeps.workers import CONTEXT, warm_up
+from bench.machine import devices
+from bench.sweeps.execute import WorkerDied
+from bench.sweeps.executors import CONTEXT, Place, warm_up
 from bench.training.run import Job, is_disk_full, perform
 
 DISK_FULL = os.EX_IOERR
 """Exit code of a worker that could not write."""
+
+
+def device(place: Place, asked: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+    return devices.choose(asked)
+
+
+def executor(place: Place, dataset: Dataset, out: Path, on_gpu: bool) -> "Local":
+    gpus = devices.visible_gpus() * (place.runs_per_gpu or 1) if on_gpu else []
+    workers = place.workers or len(gpus) or (devices.cores() if place.many_runs else 1)
+    return Local(dataset, list(itertools.islice(itertools.cycle(gpus or [None]), workers)), place.threads)
 
 
 class Local:
@@ -27,14 +40,15 @@ class Local:
 
     poll_seconds = 0.05
 
-    def __init__(self, dataset: Dataset, workers: int, gpus: Sequence[str] = (), threads: int | None = None) -> None:
-        """`gpus`: one entry of CUDA_VISIBLE_DEVICES per worker, if the runs are for GPUs. `threads`: per run; None:
-        their share of the cores."""
+    def __init__(self, dataset: Dataset, gpus: Sequence[str | None], threads: int | None = None) -> None:
+        """`gpus`: for each worker its entry of CUDA_VISIBLE_DEVICES, or None for runs on the CPU. `threads`: per run;
+        None: their share of the cores."""
         warm_up()
+        workers = len(gpus)
         self._dataset = dataset
-        self._threads = threads or min(torch.get_num_threads(), max(1, cores() // workers))
+        self._threads = threads or min(torch.get_num_threads(), max(1, devices.cores() // workers))
         self._gpus: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        for gpu in gpus or [None] * workers:
+        for gpu in gpus:
             self._gpus.put(gpu)
         self._pool = ThreadPoolExecutor(workers)
         # closed to ask the workers to stop. Not an Event of multiprocessing: that has a lock, and whoever is killed

@@ -10,11 +10,14 @@ import signal
 import socket
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 
 import torch
 
 from bench.data import Dataset
-from bench.sweeps.executors import WorkerDied
+from bench.sweeps.execute import WorkerDied
+from bench.sweeps.executors import Place
 from bench.training.run import Job, perform
 
 # read when ray is imported: the runs of a node then share one copy of the images
@@ -31,6 +34,22 @@ except ModuleNotFoundError:
 KNOCK_SECONDS = 5
 # that shared tensors are for reading only, and so they are
 warnings.filterwarnings("ignore", message="Zero-copy tensor serialization")
+
+
+def device(place: Place, asked: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+    connect(place.address)
+    found = asked if asked != "auto" else "cuda" if largest("GPU") else "cpu"
+    for resource, wanted in {"CPU": place.threads or 1, "GPU": int(found == "cuda")}.items():
+        if largest(resource) < wanted:
+            raise ValueError(
+                f"no node of the Ray cluster has {wanted} {resource}, the most is {largest(resource):g}; see ray "
+                "status, --threads and --device"
+            )
+    return found
+
+
+def executor(place: Place, dataset: Dataset, out: Path, on_gpu: bool) -> "Ray":
+    return Ray(dataset, place.threads or 1, 1 / (place.runs_per_gpu or 1) if on_gpu else 0)
 
 
 def connect(address: str | None) -> None:
@@ -70,13 +89,13 @@ class Ray:
 
     poll_seconds = 0.05
 
-    def __init__(self, dataset: Dataset, *, threads: int, runs_per_gpu: int | None) -> None:
-        """`threads`: cores per run; `runs_per_gpu`: None for runs on the CPU."""
+    def __init__(self, dataset: Dataset, threads: int, gpus: float) -> None:
+        """Cores (`threads`) and GPUs are per run."""
         self._threads = threads
         self._dataset = ray.put(dataset)
         self._task = ray.remote(
             num_cpus=threads,
-            num_gpus=1 / runs_per_gpu if runs_per_gpu else 0,
+            num_gpus=gpus,
             max_retries=0,  # whoever waits for the run counts how often it is tried
         )(_work)
         self._handles: list[_Handle] = []

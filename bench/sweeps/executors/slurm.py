@@ -16,12 +16,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 
 from bench.data import Dataset, load_again
 from bench.machine.files import read_json, write_json
-from bench.sweeps.executors import Handle, WorkerDied
+from bench.sweeps.execute import Handle, WorkerDied
+from bench.sweeps.executors import Place
 from bench.training.run import Job, perform
 
 try:
@@ -31,6 +33,7 @@ try:
 except ModuleNotFoundError:
     raise ValueError("--executor slurm needs submitit, which is not installed; type pip install '.[slurm]'") from None
 
+MINUTES = 240
 NOTICE_SECONDS = 120
 """Before the time limit, to keep the state and ask for more time; half of the limit if that is less."""
 TIMEOUTS = 1_000_000
@@ -47,11 +50,32 @@ class _Silent(ValueError):
     """Slurm does not answer."""
 
 
-def check() -> None:
-    """Raises ValueError where there is no Slurm, or it does not answer."""
+def device(place: Place, asked: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
     if shutil.which("sbatch") is None:
         raise ValueError("--executor slurm: there is no sbatch here; type this on a login node of a Slurm site")
     _queue()
+    if asked == "cpu" and place.gpus:
+        raise ValueError(f"--gpus {place.gpus} goes with --device cuda, not with cpu")
+    return asked if asked != "auto" else "cuda" if place.gpus else "cpu"
+
+
+def executor(place: Place, dataset: Dataset, out: Path, on_gpu: bool) -> "Slurm":
+    minutes = place.time or MINUTES
+    parameters = {
+        "time": minutes,
+        "signal_delay_s": min(NOTICE_SECONDS, 30 * minutes),
+        "cpus_per_task": place.threads or 1,
+        "gpus_per_node": (place.gpus or 1) if on_gpu else None,
+        "partition": place.partition,
+        "additional_parameters": {"requeue": True, **dict(map(_sbatch_option, place.sbatch or []))},
+    }
+    return Slurm(out, dataset, parameters, place.workers)
+
+
+def _sbatch_option(text: str) -> tuple[str, str | bool]:
+    """`account=x`, or `exclusive` alone."""
+    key, equals, value = text.lstrip("-").partition("=")
+    return key.strip(), value.strip() if equals else True
 
 
 class Run:
@@ -88,34 +112,15 @@ class Slurm:
     poll_seconds = 5.0
 
     def __init__(
-        self,
-        out: Path,
-        dataset: Dataset,
-        *,
-        threads: int,
-        minutes: int,
-        at_a_time: int | None = None,
-        partition: str | None = None,
-        gpus: int | None = None,
-        options: Mapping[str, str | bool] | None = None,
+        self, out: Path, dataset: Dataset, parameters: Mapping[str, Any], at_a_time: int | None = None
     ) -> None:
-        """Each job has so many cores (`threads`) and `gpus`, and goes on in another one after so many `minutes`;
-        `options` are further ones of sbatch. What the jobs print is kept in `out`/slurm.
-
-        Raises ValueError if Slurm does not answer.
-        """
+        """`parameters` of each job as submitit calls them, None for what the site decides. What the jobs print is kept
+        in `out`/slurm. Raises ValueError if Slurm does not answer."""
         self._folder = out.absolute() / "slurm"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._provenance, self._threads, self._at_a_time = dataset.provenance, threads, at_a_time
+        self._provenance, self._threads = dataset.provenance, parameters["cpus_per_task"]
+        self._at_a_time = at_a_time
         self._executor = submitit.SlurmExecutor(self._folder, max_num_timeout=TIMEOUTS)
-        parameters = {
-            "time": minutes,
-            "signal_delay_s": min(NOTICE_SECONDS, 30 * minutes),
-            "cpus_per_task": threads,
-            "gpus_per_node": gpus,
-            "partition": partition,
-            "additional_parameters": {"requeue": True, **(options or {})},
-        }
         self._executor.update_parameters(**{key: value for key, value in parameters.items() if value is not None})
         self._queue = _queue()
         self._looked = time.monotonic()

@@ -1,4 +1,4 @@
-"""An ablation before it meets a dataset: shipped as YAML or made on the command line, and checked."""
+"""An ablation before it meets a dataset: shipped in ablations.yaml or made on the command line, and checked."""
 
 import functools
 import re
@@ -11,11 +11,14 @@ from typing import Any
 import yaml
 
 import estimators as registry
-from bench.ablation._cases import Axis, Case, axis, case, with_grid
-from bench.config import SETTABLE, RunConfig
+from bench.ablation.cases import Axis, Case, axis, case, is_multiple, with_grid
+from bench.config import SETTABLE, Settings, check_setting, parse_settings
+from bench.text import nearest
 
 MOST_RUNS = 2000
 """More are asked about first."""
+FILE = resources.files("bench.ablation") / "ablations.yaml"
+_PARTS = ("about", "noun", "estimators", "cases", "conditions")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Ablation:
 
     def cases_of(self, estimator: str) -> list[tuple[Case, Case]]:
         """Conditions and cases that are for the estimator, with keys that it has."""
-        name = estimator.partition(":")[0]
+        name = _name(estimator)
         found = [(condition, one) for condition in self.conditions for one in self.cases]
         mine = [pair for pair in found if all(name in (one.estimators or (name,)) for one in pair)]
         return [pair for pair in mine if all(knows(estimator, key) for one in pair for key in one.keys)]
@@ -47,10 +50,15 @@ class Ablation:
         return sum(condition.size * one.size for condition, one in found)
 
 
+@functools.cache
+def listed() -> dict[str, dict[str, Any]]:
+    """As they are written."""
+    return yaml.safe_load(FILE.read_text())
+
+
 def names() -> list[str]:
     """Of the ablations that come with this package."""
-    files = (file.name for file in resources.files("bench.ablation").iterdir())
-    return sorted(name.removesuffix(".yaml") for name in files if name.endswith(".yaml"))
+    return sorted(listed())
 
 
 def lines() -> list[str]:
@@ -61,14 +69,52 @@ def lines() -> list[str]:
 
 @functools.cache
 def shipped(name: str) -> Ablation:
-    content = yaml.safe_load((resources.files("bench.ablation") / f"{name}.yaml").read_text())
+    """Raises ValueError, naming the file and the key, for what could not be run."""
+    content, where = listed()[name], f"{FILE.name}, {name}"
+    for key in content:
+        if key not in _PARTS:
+            raise ValueError(f"{where}: no key {key!r}; {nearest(key, _PARTS)}")
+    for key in ("about", "estimators", "cases"):
+        if not content.get(key):
+            raise ValueError(f"{where}: {key} is missing")
+    try:
+        return _checked(name, content)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}".replace("--grid ", "")) from None
+
+
+def _checked(name: str, content: Mapping[str, Any]) -> Ablation:
     chosen = tuple(content["estimators"])
+    for estimator in chosen:
+        registry.parse(estimator)
+    whole = functools.partial(is_whole, chosen)
+    cases, conditions = ([case(one, whole) for one in content.get(key, [{}])] for key in ("cases", "conditions"))
+    for one in (*cases, *conditions):
+        _check_case(one, chosen)
+    return Ablation(name, content["about"], chosen, tuple(cases), tuple(conditions), content.get("noun", ""))
 
-    def cases(found: Sequence[Mapping[str, Any]]) -> tuple[Case, ...]:
-        return tuple(case(one, functools.partial(is_whole, chosen)) for one in found)
 
-    conditions = cases(content.get("conditions", [{}]))
-    return Ablation(name, content["about"], chosen, cases(content["cases"]), conditions, content.get("noun", ""))
+def _check_case(one: Case, estimators: Sequence[str]) -> None:
+    names = [_name(estimator) for estimator in estimators]
+    if other := set(one.estimators) - set(names):
+        raise ValueError(f"for: {', '.join(other)} is not among its estimators; {nearest(min(other), names)}")
+    mine = [estimator for estimator in estimators if _name(estimator) in (one.estimators or names)]
+    for varied in one.axes:
+        _check_keys(varied, mine)
+        for key, value in (
+            (key, value) for point in varied.points for key, value in zip(varied.keys, point, strict=True)
+        ):
+            if not is_multiple(value):
+                _check_value(key, value, mine)
+
+
+def _check_value(key: str, value: str, estimators: Sequence[str]) -> None:
+    """As far as it can be told without data and the other settings."""
+    mine = [estimator for estimator in estimators if is_argument(estimator, key)]
+    for estimator in mine:
+        registry.parse(f"{_name(estimator)}:{key}={value}")
+    if not mine:
+        check_setting(key, *parse_settings([f"{key}={value}"]).values())
 
 
 def find(
@@ -87,18 +133,21 @@ def find(
     known = name in names()
     if not known and not grids:
         raise ValueError(
-            f"no ablation is called {name!r}; {registry.nearest(name, names())}; "
+            f"no ablation is called {name!r}; {nearest(name, names())}; "
             f"or give values: bench ablate {name} --grid {name}=1,2,4"
         )
     start = shipped(name) if known else Ablation(name, "", ("daps",), (Case("", ()),), (Case("", ()),))
     start = replace(start, estimators=tuple(estimators) or start.estimators)
     axes = [_grid(grid, start.estimators) for grid in grids]
-    _refuse_twins(axes)
+    keys = [key for one in axes for key in one.keys]
+    if twin := next((key for key in keys if keys.count(key) > 1), None):
+        raise ValueError(f"--grid {twin} is there twice; try one --grid {twin}=... with all its values")
     cases, conditions = list(start.cases), list(start.conditions)
     for one in axes:
         cases, conditions = with_grid(cases, conditions, one)
     found = replace(start, cases=tuple(cases), conditions=tuple(conditions))
-    _check_use(found, axes)
+    for estimator in found.estimators:
+        _check_use(found, estimator, keys)
     runs = found.settings * runs_each
     if runs > MOST_RUNS and not yes:
         raise ValueError(
@@ -110,7 +159,7 @@ def find(
 
 def knows(estimator: str, key: str) -> bool:
     """Whether it is an argument of the estimator, or a setting of any run."""
-    return key in _options(estimator) or key in SETTABLE
+    return is_argument(estimator, key) or key in SETTABLE
 
 
 def is_argument(estimator: str, key: str) -> bool:
@@ -119,17 +168,20 @@ def is_argument(estimator: str, key: str) -> bool:
 
 def is_whole(estimators: Sequence[str], key: str) -> bool:
     """Whether the values of a key are whole numbers."""
-    for estimator in estimators:
-        if key in _options(estimator):
-            hint = typing.get_type_hints(_class(estimator).__init__)[key]
-            break
+    cls = next((_class(estimator) for estimator in estimators if is_argument(estimator, key)), None)
+    if cls is not None:
+        hint = typing.get_type_hints(cls.__init__)[key]
     else:
-        hint = RunConfig.model_fields[key].annotation if key in SETTABLE else None
+        hint = Settings.model_fields[key].annotation if key in SETTABLE else None
     return hint is int or int in typing.get_args(hint) or any(int in typing.get_args(h) for h in typing.get_args(hint))
 
 
+def _name(estimator: str) -> str:
+    return estimator.partition(":")[0]
+
+
 def _class(estimator: str) -> type[registry.Estimator]:
-    return registry.available()[estimator.partition(":")[0]]
+    return registry.available()[_name(estimator)]
 
 
 def _options(estimator: str) -> Mapping[str, object]:
@@ -143,40 +195,32 @@ def _grid(text: str, estimators: Sequence[str]) -> Axis:
     if not found.strip():
         raise ValueError(f"--grid {text}: no values; try {keys}=2,4,8 or {keys}=log:1e-4:1e-2:5")
     made = axis(keys, found, functools.partial(is_whole, estimators), typed=True)
-    for key in made.keys:
+    _check_keys(made, estimators)
+    return made
+
+
+def _check_keys(axis: Axis, estimators: Sequence[str]) -> None:
+    for key in axis.keys:
         if not any(knows(estimator, key) for estimator in estimators):
             arguments = {option for estimator in estimators for option in _options(estimator)}
             raise ValueError(
                 f"--grid {key}: neither an argument of {', '.join(estimators)} nor a setting of a run; "
-                f"{registry.nearest(key, [*arguments, *SETTABLE])}"
+                f"{nearest(key, [*arguments, *SETTABLE])}"
             )
-    return made
 
 
-def _refuse_twins(axes: Sequence[Axis]) -> None:
-    keys = [key for one in axes for key in one.keys]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ValueError(f"--grid {key} is there twice; try one --grid {key}=... with all its values")
-
-
-def _check_use(ablation: Ablation, axes: Sequence[Axis]) -> None:
-    """Every estimator has something to vary, and nothing is set twice."""
-    typed = [key for one in axes for key in one.keys]
-    for estimator in ablation.estimators:
-        unknown = next((key for key in typed if not knows(estimator, key)), None)
-        if unknown or not ablation.cases_of(estimator):
-            keys = unknown or ", ".join(dict.fromkeys(key for one in ablation.cases for key in one.keys))
-            arguments = ", ".join(_options(estimator)) or "none"
-            raise ValueError(
-                f"{estimator} has no {keys} to vary (its arguments: {arguments}); leave it out of --estimator"
-            )
-        fixed = dict(registry.parse(estimator).arguments)
-        for condition, one in ablation.cases_of(estimator):
-            keys = [*condition.keys, *one.keys]
-            for key in keys:
-                if key in fixed:
-                    name = estimator.partition(":")[0]
-                    raise ValueError(f"{key} is both in {estimator} and varied; leave it out of {name}:...")
-                if keys.count(key) > 1:
-                    raise ValueError(f"{key} is varied twice in one case; leave out --grid {key}")
+def _check_use(ablation: Ablation, estimator: str, typed: Sequence[str]) -> None:
+    """The estimator has something to vary, and nothing is set twice."""
+    unknown = next((key for key in typed if not knows(estimator, key)), None)
+    if unknown or not ablation.cases_of(estimator):
+        keys = unknown or ", ".join(dict.fromkeys(key for one in ablation.cases for key in one.keys))
+        arguments = ", ".join(_options(estimator)) or "none"
+        raise ValueError(f"{estimator} has no {keys} to vary (its arguments: {arguments}); leave it out of --estimator")
+    fixed = dict(registry.parse(estimator).arguments)
+    for condition, one in ablation.cases_of(estimator):
+        keys = [*condition.keys, *one.keys]
+        for key in keys:
+            if key in fixed:
+                raise ValueError(f"{key} is both in {estimator} and varied; leave it out of {_name(estimator)}:...")
+            if keys.count(key) > 1:
+                raise ValueError(f"{key} is varied twice in one case; leave out --grid {key}")

@@ -1,31 +1,16 @@
 """From an ablation to the runs of a sweep, on one dataset with one preset."""
 
-import hashlib
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from bench.ablation._ablation import Ablation, is_argument
-from bench.ablation._cases import Case
-from bench.ablation._grid import is_multiple, multiplied
-from bench.build import PixelStatistics, build, skip_reason
+from bench.ablation.ablations import Ablation, is_argument
+from bench.ablation.cases import Case, is_multiple, multiplied
 from bench.config import Posterior, Preset, RunConfig, parse_settings, resolve
 from bench.machine.files import read_json, write_json
-from bench.sweeps.plan import Variant
-
-FILE = "ablation.json"
-"""In the folder of a sweep: which ablation made it."""
-NOT_SETTINGS = ("seed", "device", "dataset", "fingerprint", "metrics")
-"""What tells runs of a setting apart, or is given with the dataset."""
-
-Origin = dict[str, Any]
-"""Where in the ablation a setting comes from: `case` and `condition` as a reader calls them, and `axes`, the keys
-that were varied, those in one list together."""
+from bench.records.study import FILE, Origin, setting_key
+from bench.sweeps.plan import Variant, check_parts
 
 
 @dataclass(frozen=True)
@@ -63,40 +48,6 @@ class Plan:
         write_json(folder / FILE, content)
 
 
-def setting_key(config: Mapping[str, Any]) -> str:
-    """Names what a resolved run is a run of, whatever its seed, device and data."""
-    chosen = {key: value for key, value in config.items() if key not in NOT_SETTINGS}
-    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where an ablation is done, as far as it matters before there is data."""
-
-    preset: Preset
-    dataset: str
-    shape: tuple[int, int, int]
-
-    def resolve(self, variant: Variant) -> RunConfig:
-        return resolve(
-            estimator=variant.estimator,
-            posterior=variant.posterior,
-            preset=self.preset,
-            seed=0,
-            device="cpu",
-            dataset=self.dataset,
-            fingerprint="",
-            shape=self.shape,
-            metrics=(),
-            overrides=variant.overrides,
-        )
-
-    def check(self, config: RunConfig) -> None:
-        """Raises ValueError if the parts of the run do not fit each other."""
-        if skip_reason(config) is None:
-            build(config, self.shape, PixelStatistics(torch.zeros(self.shape[0]), torch.ones(self.shape[0])))
-
-
 def expand(
     ablation: Ablation,
     *,
@@ -112,21 +63,38 @@ def expand(
     not fit, if it was asked for on the command line, or a value from there fits nowhere. Those of a shipped ablation
     are left out with the reason, such as an effective sample size that so few samples cannot have. Some must be left.
     """
-    plan, place, typed = Plan(ablation), _Place(preset, dataset, shape), _Typed()
+    plan, typed = Plan(ablation), _Typed()
+
+    def resolved(variant: Variant) -> RunConfig:
+        return resolve(
+            estimator=variant.estimator,
+            posterior=variant.posterior,
+            preset=preset,
+            seed=0,
+            device="cpu",
+            dataset=dataset,
+            fingerprint="",
+            shape=shape,
+            metrics=(),
+            overrides=variant.overrides,
+        )
+
     for estimator, posterior, condition, case in _kinds(ablation, posteriors):
-        base = place.resolve(Variant(estimator, posterior, settings))
+        base = resolved(Variant(estimator, posterior, settings))
         for outer, inner in itertools.product(condition.points(), case.points()):
-            _refuse_fixed({**outer, **inner}, settings)
-            given = {key: _resolved(key, value, base) for key, value in {**outer, **inner}.items()}
-            variant, words = _variant(estimator, posterior, given, settings), _words(estimator, given)
+            values = {**outer, **inner}
+            _refuse_fixed(values, settings)
+            given = {key: _resolved(key, value, base) for key, value in values.items()}
+            variant = _variant(estimator, posterior, given, settings)
             try:
-                config = place.resolve(variant)
-                place.check(config)
+                config = resolved(variant)
+                check_parts(config, shape)
             except ValueError as error:
-                typed.note((condition, case), {**outer, **inner}, f"the setting {words} is impossible: {error}")
+                words = _joined(estimator.partition(":")[0], given) if given else estimator
+                typed.note((condition, case), values, f"the setting {words} is impossible: {error}")
                 plan.left_out.setdefault(str(error), []).append(words)
                 continue
-            typed.note((condition, case), {**outer, **inner}, None)
+            typed.note((condition, case), values, None)
             axes = [list(axis.keys) for axis in case.axes]
             origin = {"case": case.name, "condition": _condition(condition, outer, given), "axes": axes}
             plan.add(variant, setting_key(config.model_dump(mode="json")), origin)
@@ -196,10 +164,6 @@ def _joined(estimator: str, arguments: Mapping[str, str]) -> str:
         return estimator
     added = ",".join(f"{key}={value}" for key, value in arguments.items())
     return f"{estimator}{',' if ':' in estimator else ':'}{added}"
-
-
-def _words(estimator: str, given: Mapping[str, str]) -> str:
-    return _joined(estimator.partition(":")[0], given) if given else estimator
 
 
 def _condition(condition: Case, outer: Mapping[str, str], given: Mapping[str, str]) -> str:
