@@ -43,7 +43,7 @@ def _summary(frame: Table) -> RichTable:
     for (posterior, step, estimator), group in measured.groupby(["posterior", "step", "estimator"], sort=False):
         values = dict(zip(group["metric"], group["value"], strict=True))
         cells = [f"{values[metric]:.4g}" if metric in values else "" for metric in metrics]
-        table.add_row(posterior, str(step), estimator, str(group["decodes"].max()), *cells)
+        table.add_row(posterior, f"{step:g}", estimator, f"{group['decodes'].max():g}", *cells)
     left_out = frame[frame["metric"] == "skipped"].drop_duplicates(["estimator", "posterior", "readout"])
     reasons = [f"without {row.estimator} ({row.posterior}): {row.readout}" for row in left_out.itertuples()]
     table.caption, table.caption_justify = "\n".join(reasons) or None, "left"
