@@ -43,7 +43,7 @@ def _summary(frame: Table) -> Grid:
     for (posterior, step, estimator), group in measured.groupby(["posterior", "step", "estimator"], sort=False):
         values = dict(zip(group["metric"], map(typed, group["value"]), strict=True))
         cells = (values.get(metric, "") for metric in metrics)
-        rows.append([posterior, str(step), estimator, typed(group["decodes"].max()), *cells])
+        rows.append([posterior, f"{step:g}", estimator, typed(group["decodes"].max()), *cells])
     left_out = frame[frame["metric"] == "skipped"].drop_duplicates(["estimator", "posterior", "readout"])
     reasons = [f"without {row.estimator} ({row.posterior}): {row.readout}" for row in left_out.itertuples()]
     head = ["posterior", "step", "estimator", "decodes", *metrics]
