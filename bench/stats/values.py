@@ -61,7 +61,7 @@ class Values:
         """Raises ValueError for a table of whole runs where one value per run is wanted."""
         if not {*VALUE_COLUMNS} - {"n", "method"} <= set(values.columns) or values.duplicated(["run", "metric"]).any():
             raise ValueError("this table has many values per run; try finals(table) or at_cost(table, 'decodes')")
-        ordered = values.sort_values("seed")
+        ordered = values.sort_values([column for column in ("method", "seed") if column in values])
         self._values: dict[tuple[str, ...], BySeed] = defaultdict(dict)
         self._ended: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
         columns = (ordered[column] for column in (*SETTING, *METHOD, "metric", "seed", "value", "ended"))
@@ -83,8 +83,8 @@ class Values:
         return sum(count[how] for count in found)
 
     def methods(self, settings: list[Setting]) -> list[Method]:
-        """Of at least one of the settings, in alphabetical order."""
-        return sorted({key[2:4] for key in self._ended if key[:2] in settings})  # type: ignore[misc]
+        """Of at least one of the settings, in reading order."""
+        return list(dict.fromkeys(key[2:4] for key in self._ended if key[:2] in settings))  # type: ignore[misc]
 
     @property
     def metrics(self) -> list[str]:
