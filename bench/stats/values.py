@@ -29,8 +29,7 @@ def finals(source: Source) -> Table:
     """What each run came to: its value of every metric at its last evaluation, and its costs. VALUE_COLUMNS.
 
     `source` is what `bench.records.read` gives, or the tidy table. Runs that diverged or are unfinished are there with
-    missing values, so that they are counted; `ended` says which. Finished runs of one method and seed that no setting
-    tells apart are methods of their own.
+    missing values, so that they are counted; `ended` says which.
     """
     return as_sweep(source).finals
 
@@ -45,8 +44,7 @@ def directed(metric: str) -> Metric:
     """Raises ValueError for what is not measured, and for what is better at neither end."""
     found = find(metric)
     if not found.better:
-        known = ", ".join(ranked())
-        raise ValueError(f"more {metric} is neither better nor worse; try one of {known}")
+        raise ValueError(f"more {metric} is neither better nor worse; try one of {', '.join(ranked())}")
     return found
 
 
