@@ -34,10 +34,7 @@ def plot(
     ] = "screen",
 ) -> None:
     """Draw the figures again, from the records alone: with the table, or for a paper."""
-    from bench import records
-
     if style == "screen":
-        records.load(folder)
         summarise(folder)
         return
     from bench.figures import paper
