@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from bench.metrics.catalogue import Metric, in_order
+from bench.metrics.catalogue import in_order
 from bench.records.sweep import METHOD, SETTING, Sweep
 from bench.tables.model import MARKS, MEANINGS, RULE, Model, model
 
@@ -102,7 +102,7 @@ def _summary(made: Model) -> Grid:
     marks = {cell.mark for mine in cells for cell in mine if cell.is_bold}
     legend = ", ".join(f"{MARKS[mark]} {MEANINGS[mark]}" for mark in sorted(marks))
     return Grid(
-        head=["estimator", *map(_heading, columns), "runs"],
+        head=["estimator", *(column.with_arrow for column in columns), "runs"],
         rows=[
             [comparison.label(row.method), *(cell.with_spread for cell in mine), row.runs]
             for row, mine in zip(made.rows, cells, strict=True)
@@ -134,7 +134,7 @@ def write(sweep: Sweep, metrics: Sequence[str] = (), form: Format = "markdown") 
 def _for_paper(made: Model) -> Grid:
     methods = [made.comparison.methods[row.method] for row in made.rows]
     return Grid(
-        head=[*METHOD, *(_heading(column) for column in made.columns)],
+        head=[*METHOD, *(column.with_arrow for column in made.columns)],
         rows=[
             [method.name, method.posterior, *(cell.with_interval for cell in row.cells)]
             for method, row in zip(methods, made.rows, strict=True)
@@ -160,10 +160,6 @@ def _numbers(made: Model) -> Iterator[dict[str, object]]:
                 numbers = {"estimate": cell.mean, "low": cell.low, "high": cell.high, "n": cell.n, "sd": cell.sd}
                 of_metric = {"metric": cell.metric.name, "unit": cell.metric.unit, "method": cell.method}
                 yield {**place, **of_metric, **numbers, **left_out, "marked": cell.is_bold}
-
-
-def _heading(metric: Metric) -> str:
-    return f"{metric.heading} {metric.arrow}".strip()
 
 
 def _left_out(made: Model) -> str:
