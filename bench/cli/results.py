@@ -34,15 +34,13 @@ def plot(
     ] = "screen",
 ) -> None:
     """Draw the figures again, from the records alone: with the table, or for a paper."""
-    from bench import records
+    from bench import figures, records
 
     if style == "screen":
-        records.load(folder)
+        records.check(folder)
         summarise(folder)
         return
-    from bench.figures import paper
-
-    paths = paper.draw(folder)
+    paths = figures.draw(records.read(folder), folder / "figures" / "paper", "paper")
     for path in paths:
         typer.echo(f"  {path}")
     if not paths:

@@ -254,15 +254,14 @@ def summarise(folder: Path) -> int:
     """Print the table, draw the figures; returns how many runs failed."""
     from rich.console import Console
 
-    from bench import records
-    from bench.figures import plots
+    from bench import figures, records
     from bench.tables import summary as table
 
     frame, states = records.load(folder), records.states(folder)
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table.summary(frame, states, title=f"{folder}: final test metrics, mean ±std over seeds"))
-    figures = plots.plot_all(frame, folder / "runs", folder / "figures")
-    for path in (folder / "results.parquet", folder / "results.csv", *figures):
+    paths = figures.draw(records.read(folder), folder / "figures")
+    for path in (folder / "results.parquet", folder / "results.csv", *paths):
         console.print(f"  {path}", highlight=False, soft_wrap=True)
     return sum(state.get("state") == "failed" for state in states)
 
