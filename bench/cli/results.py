@@ -33,23 +33,18 @@ def plot(
     ] = "screen",
 ) -> None:
     """Draw the figures again, from the records alone: with the table, or for a paper."""
-    from bench import records
+    from bench import figures, records
     from bench.cli.training import summarise
 
+    sweep = records.read(folder)
     if style == "screen":
-        summarise(records.read(folder))
+        summarise(sweep)
         return
-    paths = _paper_figures(folder)
+    paths = figures.draw(sweep, folder / "figures" / "paper", "paper")
     for path in paths:
         typer.echo(f"  {path}")
     if not paths:
         typer.echo(f"bench: no figures: no run in {folder} has finished; see bench status {folder}", err=True)
-
-
-def _paper_figures(folder: Path) -> list[Path]:
-    from bench.figures import paper
-
-    return paper.draw(folder)
 
 
 def report(folder: options.Folder) -> None:

@@ -244,20 +244,16 @@ def summarise(sweep: "Sweep") -> None:
     """Print the table, draw the figures."""
     from rich.console import Console
 
-    from bench import tables
+    from bench import figures, tables
 
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(tables.terminal(sweep), highlight=False)
-    for path in (sweep.path / "results.parquet", sweep.path / "results.csv", *draw(sweep)):
+    for path in (
+        sweep.path / "results.parquet",
+        sweep.path / "results.csv",
+        *figures.draw(sweep, sweep.path / "figures"),
+    ):
         console.print(f"  {path}", highlight=False, soft_wrap=True, markup=False)
-
-
-def draw(sweep: "Sweep") -> list[Path]:
-    """The figures of a screen, into the sweep's folder."""
-    from bench import records
-    from bench.figures import plots
-
-    return plots.plot_all(records.load(sweep.path), sweep.path / "runs", sweep.path / "figures")
 
 
 def _study_page(folder: Path) -> list[str]:

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from bench import records
-from bench.figures.styles import reading_order
 from bench.machine.files import read_json
 from bench.metrics.catalogue import names
 from bench.records.folder import BASELINE
+from bench.records.methods import reading_order
 
 Table = Any
 """A pd.DataFrame. Without stubs a type checker takes its columns for bare arrays and objects."""

@@ -8,15 +8,15 @@ import matplotlib.style
 import numpy as np
 import pandas as pd
 import pytest
+from bench.ablation._bands import bands
+from bench.ablation._lines import knobs, lines
+from bench.ablation._look import lower_edge
 from helpers.ablation_sweeps import add_run, config_of, digits_plan, make
 from matplotlib.figure import Figure
 from PIL import Image
 
 from bench import ablation, records
 from bench.ablation import _figures_choice, _figures_cost, _figures_final, _figures_training
-from bench.ablation._bands import bands
-from bench.ablation._lines import knobs, lines
-from bench.ablation._look import lower_edge
 from bench.ablation._study import study
 from bench.ablation._words import answers, headline, sensitivity
 from bench.figures.styles import RC

@@ -11,8 +11,9 @@ from helpers.synthetic_sweep import add_run, new_sweep, originals, usual_sweep, 
 from PIL import Image
 
 from bench import pages as report
-from bench.figures.styles import _SHIPPED, styles
+from bench.figures.styles import styles
 from bench.pages import _codebook, _curves, _samples, _sweep, _theme
+from bench.records.methods import SHIPPED
 
 
 @pytest.fixture
@@ -130,14 +131,14 @@ def test_pictures_that_are_no_pictures_are_passed_over(sweep):
 
 
 def test_every_shipped_estimator_stands_out_from_either_background():
-    found = _theme.looks(_SHIPPED)
+    found = _theme.looks(SHIPPED)
     for name, look in found.items():
         for colour, background in ((look.light, _theme.LIGHT), (look.dark, _theme.DARK)):
             ratio = _theme.contrast(_theme._parsed(colour), _theme._parsed(background))
             assert ratio >= 2.99, (name, colour, background, ratio)
     # where the figures' colour can be read, it is kept
     assert found["daps"].light == "#1f4fa3"
-    assert set(found) == set(styles(_SHIPPED))
+    assert set(found) == set(styles(SHIPPED))
 
 
 def test_the_backgrounds_of_the_style_sheet_are_those_that_colours_are_made_for():
