@@ -1,12 +1,9 @@
 """From an ablation to the runs of a sweep, on one dataset with one preset."""
 
-import hashlib
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -16,16 +13,8 @@ from bench.ablation._grid import is_multiple, multiplied
 from bench.build import PixelStatistics, build, skip_reason
 from bench.config import Posterior, Preset, RunConfig, parse_settings, resolve
 from bench.machine.files import read_json, write_json
+from bench.records.study import FILE, Origin, setting_key
 from bench.sweeps.plan import Variant
-
-FILE = "ablation.json"
-"""In the folder of a sweep: which ablation made it."""
-NOT_SETTINGS = ("seed", "device", "dataset", "fingerprint", "metrics")
-"""What tells runs of a setting apart, or is given with the dataset."""
-
-Origin = dict[str, Any]
-"""Where in the ablation a setting comes from: `case` and `condition` as a reader calls them, and `axes`, the keys
-that were varied, those in one list together."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +50,6 @@ class Plan:
             "settings": settings,
         }
         write_json(folder / FILE, content)
-
-
-def setting_key(config: Mapping[str, Any]) -> str:
-    """Names what a resolved run is a run of, whatever its seed, device and data."""
-    chosen = {key: value for key, value in config.items() if key not in NOT_SETTINGS}
-    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def ablate(
     The same command again continues; with other --grid values into the same folder it adds to it.
     """
     _begin_imports(executor)
-    from bench import ablation, data, records
+    from bench import ablation, data, pages, records
     from bench.config import Preset, parse_settings
     from bench.sweeps import plan as sweep
     from bench.sweeps.executors.place import Place
@@ -152,7 +152,7 @@ def ablate(
     for reason, left_out in plan.left_out.items():
         typer.echo(f"without {', '.join(left_out)}: {reason}", err=True)
     _carry_out(planned, folder, executor_, fresh, retries, checkpoint_every, tensorboard)
-    answer, paths = ablation.write_page(folder)
+    answer, paths = pages.write_study(folder)
     for line in (*answer, *(f"  {path}" for path in paths)):
         typer.echo(line)
     _exit_if_any(sum(state["state"] == "failed" for state in records.states(folder)), folder)
@@ -268,6 +268,8 @@ def summarise(folder: Path) -> int:
 
 
 def _exit_if_any(failed: int, folder: Path) -> None:
+    from bench.text import counted
+
     if failed:
-        typer.echo(f"bench: {failed} runs failed; see {folder}/runs/*/traceback.txt", err=True)
+        typer.echo(f"bench: {counted(failed, 'run')} failed; see {folder}/runs/*/traceback.txt", err=True)
         raise typer.Exit(1)

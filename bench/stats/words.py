@@ -53,7 +53,12 @@ def lead(values: Table, metric: str, dataset: str, preset: str) -> Lead | None:
     sign = info.sign
     setting, table = (dataset, preset), Values(values)
     scores = {method: table(setting, method, metric) for method in table.methods([setting])}
-    ranked = sorted((m for m in scores if scores[m]), key=lambda method: -sign * array(scores[method]).mean())
+    # of equal means the first in reading order, as in every other view
+    here = values[(values["dataset"] == dataset) & (values["preset"] == preset)]
+    named = zip(here["estimator"], here["posterior"], strict=True)
+    place = dict(zip(named, here["method"], strict=True)) if "method" in here else {}
+    known = [method for method in scores if scores[method]]
+    ranked = sorted(known, key=lambda method: (-sign * array(scores[method]).mean(), place.get(method, 0)))
     if not ranked:
         return None
     several = len({posterior for _, posterior in ranked}) > 1
