@@ -178,15 +178,9 @@ def learning_curves(looks: Mapping[int, Look]) -> Spec:
     lost = alt.Chart(alt.NamedData("lost")).mark_line(strokeWidth=0.9, clip=True)
     lost = lost.encode(x=x, y=y, color=scales.colour, detail="run:N", opacity=faded)
     crosses = alt.Chart(alt.NamedData("crosses")).mark_text(text="✕", fontSize=12, clip=True, color="var(--ink)")
-    crosses = crosses.encode(x=x, y=y, tooltip=[alt.Tooltip("label:N", title="ended early")])
-    chart = alt.layer(
-        band.transform_filter("datum.hi > datum.lo"),
-        level.encode(y=y),
-        lost,
-        line,
-        marks.add_params(hover),
-        crosses.encode(opacity=faded),
-    ).add_params(
+    crosses = crosses.encode(x=x, y=y, tooltip=_tips(label="ended early"))
+    shown = band.transform_filter("datum.hi > datum.lo"), level.encode(y=y), lost, line, marks.add_params(hover)
+    chart = alt.layer(*shown, crosses.encode(opacity=faded)).add_params(
         alt.param("highlight", value=None),
         *(alt.param(name, value=value) for name, value in {"left": 0, "right": 1, "low": 0, "high": 1}.items()),
     )
@@ -213,25 +207,11 @@ def final_values(looks: Mapping[int, Look]) -> Spec:
     means = alt.Chart(alt.NamedData("means")).encode(y=row, color=scales.colour)
     seeds = alt.Chart(alt.NamedData("seeds")).mark_point(filled=True, size=16, opacity=0.55, yOffset=7)
     seeds = seeds.encode(
-        y=row,
-        x=alt.X("value:Q"),
-        color=scales.colour,
-        tooltip=[
-            alt.Tooltip("name:N", title="method"),
-            alt.Tooltip("seed:N"),
-            alt.Tooltip("value:Q", format=".5~g"),
-        ],
+        y=row, x=alt.X("value:Q"), color=scales.colour, tooltip=_tips(name="method", seed="seed", value="value")
     )
     bars = means.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q")
     dots = means.mark_point(filled=True, size=70, opacity=1).encode(
-        x=x,
-        shape=scales.shape,
-        tooltip=[
-            alt.Tooltip("name:N", title="method"),
-            alt.Tooltip("mean:Q", format=".5~g"),
-            alt.Tooltip("interval:N", title="95 % interval"),
-            alt.Tooltip("n:Q", title="seeds"),
-        ],
+        x=x, shape=scales.shape, tooltip=_tips(name="method", mean="mean", interval="95 % interval", n="seeds")
     )
     chart = alt.layer(seeds, bars, dots).add_params(alt.param("labels", value=[]))
     return _finished(chart)
@@ -244,28 +224,16 @@ def usage_map() -> Spec:
         scale=alt.Scale(scheme="cividis", domainMin=0, domainMax={"expr": "top"}),
         legend=alt.Legend(orient="bottom", direction="horizontal", gradientLength=180, title=None, tickCount=3),
     )
+    columns = alt.Axis(title="latent position", labelAngle=0, labelOverlap="greedy", labelSeparation=6, ticks=False)
+    rows = alt.Axis(labelExpr=_ROW_LABEL, labelOffset={"expr": "narrow ? -6 : 0"}, **_ROW_AXIS)
     chart = (
         alt.Chart(alt.NamedData("cells"))
         .mark_rect()
         .encode(
-            x=alt.X(
-                "column:O",
-                axis=alt.Axis(
-                    title="latent position", labelAngle=0, labelOverlap="greedy", labelSeparation=6, ticks=False
-                ),
-            ),
-            y=alt.Y(
-                "row:N",
-                sort=None,
-                scale=alt.Scale(paddingInner=0.12),
-                axis=alt.Axis(labelExpr=_ROW_LABEL, labelOffset={"expr": "narrow ? -6 : 0"}, **_ROW_AXIS),
-            ),
+            x=alt.X("column:O", axis=columns),
+            y=alt.Y("row:N", sort=None, scale=alt.Scale(paddingInner=0.12), axis=rows),
             color=value,
-            tooltip=[
-                alt.Tooltip("name:N", title="method"),
-                alt.Tooltip("position:N"),
-                alt.Tooltip("value:Q", format=".4~g"),
-            ],
+            tooltip=_tips(name="method", position="position", value="value"),
         )
         .add_params(alt.param("top", value=1), alt.param("narrow", value=False))
     )
@@ -287,24 +255,27 @@ class _Scales:
         self.dash = alt.StrokeDash("m:N", legend=None, scale=scale(dashes))
 
 
+def _tips(**titles: str) -> list[alt.Tooltip]:
+    numbers = ("mean", "value")
+    return [
+        alt.Tooltip(f"{name}:Q", title=title, format=".5~g")
+        if name in numbers
+        else alt.Tooltip(f"{name}:N", title=title)
+        for name, title in titles.items()
+    ]
+
+
 def _between(low: str, high: str) -> alt.Scale:
     return alt.Scale(domain=[{"expr": low}, {"expr": high}], zero=False, nice=False)
 
 
 def _finished(chart: Any) -> Spec:
-    axis = alt.AxisConfig(
-        labelColor="var(--ink)",
-        titleColor="var(--ink)",
-        gridColor="var(--line)",
-        domainColor="var(--line)",
-        tickColor="var(--line)",
-        labelFontSize=12,
-        titleFontSize=12,
-        titleFontWeight="normal",
-    )
+    ink = dict.fromkeys(("labelColor", "titleColor"), "var(--ink)")
+    lines = dict.fromkeys(("gridColor", "domainColor", "tickColor"), "var(--line)")
+    axis = alt.AxisConfig(**ink, **lines, labelFontSize=12, titleFontSize=12, titleFontWeight="normal")
     return (
         chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
         .configure(background="transparent", font=_FONT, axis=axis, view=alt.ViewConfig(stroke=None))
-        .configure_legend(labelColor="var(--ink)", titleColor="var(--ink)")
+        .configure_legend(**ink)
         .to_dict()
     )

@@ -46,54 +46,44 @@ class Column:
 
 def article(sweep: Sweep, comparison: Comparison, styles: Mapping[str, Look]) -> Article:
     """`styles` are the looks of the page, by `Method.style`."""
-    table = model(comparison)
-    looks = [styles[method.style] for method in comparison.methods]
-    measured = [index for index in comparison.order if index in set(comparison.tests["method"])]
-    data = _charts.data(comparison, table, {index: looks[index] for index in measured[:CURVES]}, measured)
-    shared = {"comparison": comparison, "looks": looks}
-    charts = {**shared, "data": data, "drawn": measured[:CURVES], "measured": measured}
-    sections = _sections(sweep, comparison, table, shared, charts)
+    table, looks = model(comparison), [styles[method.style] for method in comparison.methods]
+    having = set(comparison.tests["method"])
+    measured = [index for index in comparison.order if index in having]
+    drawn = {index: looks[index] for index in measured[:CURVES]}
+    data = _charts.data(comparison, table, drawn, measured) if measured else None
+    shared = {"comparison": comparison, "looks": looks, "data": data, "drawn": list(drawn), "measured": measured}
     title = f"Gradients: {comparison.title}" if len(comparison.gradients) else comparison.title
-    return Article(title, "", _facts(comparison), list(sections), data if measured else None)
+    return Article(title, "", _facts(comparison), list(_sections(sweep, comparison, table, shared)), data)
 
 
-def _sections(
-    sweep: Sweep, comparison: Comparison, table: Model, shared: dict[str, Any], charts: dict[str, Any]
-) -> Iterator[Section]:
-    lab, data = len(comparison.gradients) > 0, charts["data"]
+def _sections(sweep: Sweep, comparison: Comparison, table: Model, shared: dict[str, Any]) -> Iterator[Section]:
+    lab, data = len(comparison.gradients) > 0, shared["data"]
     if lab:
         from bench.figures import drawings
 
-        yield Section(
-            "gradients", "Gradients", "Bias and variance of the gradients", "gradients", gradients(comparison)
-        )
+        yield Section("gradients", "Gradients", gradients(comparison), "Bias and variance of the gradients")
         yield from figure_sections((one, one.png()) for one in drawings(Sweep(sweep.path, [comparison])))
     else:
-        yield Section("verdict", "Verdict", "Which estimator?", "verdict", {**charts, **_verdict(comparison, table)})
-    if data["curves"]["metrics"]:
-        yield Section(
-            "curves", "Learning curves", "Learning curves", "curves", {**charts, **_drawn(comparison, charts)}
-        )
+        yield Section("verdict", "Verdict", {**shared, **_verdict(comparison, table)}, "Which estimator?")
+    if data and data["curves"]["metrics"]:
+        yield Section("curves", "Learning curves", {**shared, **_drawn(comparison, shared)})
     budget = _gallery.BYTES // len(sweep.comparisons)
     if found := _gallery.gallery(comparison, comparison.order, sweep.path / "runs", budget):
-        yield Section("images", "Reconstructions", "Reconstructions", "gallery", {**shared, "gallery": found})
-    if data["codebook"]:
-        yield Section("codebook", "Codebook", "Codebook", "codebook", charts)
-    runs = [
-        (comparison.methods[index].name, comparison.methods[index].posterior, run)
-        for index, mine in comparison.runs.items()
-        for run in mine
-    ]
+        yield Section("images", "Reconstructions", {**shared, "gallery": found}, kind="gallery")
+    if data and data["codebook"]:
+        yield Section("codebook", "Codebook", shared)
+    named = ((comparison.methods[index], run) for index, runs in comparison.runs.items() for run in runs)
+    runs = ((method.name, method.posterior, run) for method, run in named)
     if found := _terms.problems(sweep.path, runs, comparison.left_out, "estimator", {}):
-        yield Section("problems", "Failures and skips", "Failures and skips", "problems", found)
+        yield Section("problems", "Failures and skips", found)
     if not lab or any(run.config for run in comparison.compared):
-        yield Section("terms", "Equal terms", "Equal terms", "terms", _terms.of_comparison(comparison))
+        yield Section("terms", "Equal terms", _terms.of_comparison(comparison))
 
 
-def _drawn(comparison: Comparison, charts: dict[str, Any]) -> dict[str, Any]:
-    methods = [(index, comparison.methods[index]) for index in sorted(charts["drawn"])]
+def _drawn(comparison: Comparison, shared: dict[str, Any]) -> dict[str, Any]:
+    methods = [(index, comparison.methods[index]) for index in sorted(shared["drawn"])]
     return {
-        "metrics": [describe(metric) for metric in charts["data"]["curves"]["metrics"]],
+        "metrics": [describe(metric) for metric in shared["data"]["curves"]["metrics"]],
         "posteriors": list(dict.fromkeys(method.posterior for _, method in methods)),
         # both posteriors of a name look alike and share a button
         "chips": list({method.name: index for index, method in reversed(methods)}.values())[::-1],
@@ -105,7 +95,7 @@ def figure_sections(drawn: Iterable[tuple[Any, bytes]]) -> Iterator[Section]:
     for one, png in drawn:
         picture = f"data:image/png;base64,{base64.b64encode(png).decode()}"
         content = {"heading": one.heading, "caption": one.caption, "picture": picture}
-        yield Section(one.name, one.heading, one.heading, "figure", content)
+        yield Section(one.name, one.heading, content, kind="figure")
 
 
 def _verdict(comparison: Comparison, table: Model) -> dict[str, Any]:

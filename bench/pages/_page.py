@@ -57,10 +57,11 @@ class Section:
     """Its id within the article."""
     link: str
     """In the list of sections."""
-    heading: str
-    kind: str
-    """A macro of `sections.html.j2`, which shows `content`."""
     content: Any
+    heading: str = ""
+    """If it is not that of the link."""
+    kind: str = ""
+    """The macro of `sections.html.j2` that shows the content, if it is not called as the section is."""
 
 
 @dataclass(frozen=True)

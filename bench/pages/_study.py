@@ -29,23 +29,23 @@ def article(study: Study, drawn: Drawings) -> Article:
 
 
 def _sections(study: Study, drawn: Drawings) -> Iterator[Section]:
-    yield Section("answer", "Answer", "Which is best, and is that more than luck?", "answer", _answer(study))
+    yield Section("answer", "Answer", _answer(study), "Which is best, and is that more than luck?")
     yield from figure_sections(drawn)
     tables = [(condition.condition or AS_IN_PRESET, _settings(condition)) for condition in study.conditions]
-    yield Section("settings", "Settings", "All settings as a table", "settings", {"tables": tables})
+    yield Section("settings", "Settings", {"tables": tables}, "All settings as a table")
     for place, condition in enumerate(study.conditions):
         budget = _gallery.BYTES // len(study.conditions)
         if found := _gallery.gallery(condition, condition.order, study.path / "runs", budget):
             heading = f"Reconstructions, {condition.condition}" if condition.condition else "Reconstructions"
             content = {"comparison": condition, "looks": None, "gallery": found}
-            yield Section(f"images{place}", heading, heading, "gallery", content)
+            yield Section(f"images{place}", heading, content, kind="gallery")
     several = len(study.conditions) > 1
     found = [condition for condition in study.conditions if condition.left_out]
     left_out = "; ".join(f"{c.condition or AS_IN_PRESET}: {c.left_out}" if several else c.left_out for c in found)
     if problems := _terms.problems(study.path, _named(study), left_out, "setting", study.left_out):
-        yield Section("problems", "Failures and skips", "Failures and skips", "problems", problems)
+        yield Section("problems", "Failures and skips", problems)
     terms = _terms.of_runs(study.runs, lambda config: {**config, **config.get("arguments", {})})
-    yield Section("terms", "Equal terms", "Equal terms", "terms", terms)
+    yield Section("terms", "Equal terms", terms)
 
 
 def _named(study: Study) -> Iterator[tuple[str, str, Run]]:

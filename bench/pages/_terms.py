@@ -68,21 +68,18 @@ def of_runs(runs: Iterable[Run], settings: Callable[[Mapping[str, Any]], Mapping
         if commit.endswith("+changes"):
             at = commit.split("+")[0][:12]
             warnings.append(f"Made with uncommitted changes on top of {at}: {counted(count, 'run')}.")
-    values: dict[str, Counter[str]] = defaultdict(Counter)
-    for run in started:
-        for key, value in settings(run.config).items():
-            values[key][_text(value)] += 1
+    chosen, definitions = _facts(started, lambda run: settings(run.config)), _facts(started, _definitions)
     return {
         "rows": [],
         "differences": [],
         "warnings": warnings,
         "equal": [fact.name for fact in environment if not fact.differs],
         "sizes": "",
-        "shared": [(key, *found) for key, found in values.items() if list(found.values()) == [len(started)]],
+        "shared": [(fact.name, fact.values[0][0]) for fact in chosen if fact.values[0][1] == len(started)],
         "environment": environment,
         "dataset": _facts(started, lambda run: run.provenance.get("dataset")),
         "absent": _facts(started, lambda run: run.provenance.get("absent")),
-        "definitions": _definitions(started),
+        "definitions": [(fact.name, fact.values[0][0]) for fact in definitions],
     }
 
 
@@ -206,14 +203,10 @@ def _facts(runs: Sequence[Run], recorded: Callable[[Run], object]) -> list[Fact]
     return [Fact(name, values.most_common()) for name, values in counts.items()]
 
 
-def _definitions(runs: Sequence[Run]) -> list[tuple[str, str]]:
-    found: dict[str, str] = {}
-    for run in runs:
-        metrics = run.provenance.get("metrics")
-        for name, entry in metrics.items() if isinstance(metrics, dict) else ():
-            if isinstance(entry, dict):
-                found.setdefault(str(name), str(entry.get("definition", "")))
-    return list(found.items())
+def _definitions(run: Run) -> dict[str, object]:
+    metrics = run.provenance.get("metrics")
+    entries = metrics.items() if isinstance(metrics, dict) else ()
+    return {name: entry.get("definition", "") for name, entry in entries if isinstance(entry, dict)}
 
 
 def _text(value: object) -> str:
