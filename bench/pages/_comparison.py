@@ -95,7 +95,7 @@ def figure_sections(drawn: Iterable[tuple[Any, bytes]]) -> Iterator[Section]:
     for one, png in drawn:
         picture = f"data:image/png;base64,{base64.b64encode(png).decode()}"
         content = {"heading": one.heading, "caption": one.caption, "picture": picture}
-        yield Section(one.name, one.heading, content, kind="figure")
+        yield Section(f"figure-{one.name}", one.heading, content, kind="figure")
 
 
 def _verdict(comparison: Comparison, table: Model) -> dict[str, Any]:

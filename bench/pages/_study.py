@@ -32,7 +32,7 @@ def _sections(study: Study, drawn: Drawings) -> Iterator[Section]:
     yield Section("answer", "Answer", _answer(study), "Which is best, and is that more than luck?")
     yield from figure_sections(drawn)
     tables = [(condition.condition or AS_IN_PRESET, _settings(condition)) for condition in study.conditions]
-    yield Section("settings", "Settings", {"tables": tables}, "All settings as a table")
+    yield Section("settings", "Table", {"tables": tables}, "All settings as a table")
     for place, condition in enumerate(study.conditions):
         budget = _gallery.BYTES // len(study.conditions)
         if found := _gallery.gallery(condition, condition.order, study.path / "runs", budget):

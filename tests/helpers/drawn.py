@@ -26,11 +26,11 @@ class Drawn:
         return buffer.getvalue()
 
 
-KNOBS, TRAINING = Drawn("knobs", "Against each knob"), Drawn("training", "During training")
+KNOBS, SETTINGS = Drawn("knobs", "Against each knob"), Drawn("settings", "All settings")
 
 
 def drawings(source: object, theme: str = "screen") -> Iterator[Drawn]:
-    yield from (KNOBS, TRAINING)
+    yield from (KNOBS, SETTINGS)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,6 +38,6 @@ def drawn() -> Iterator[None]:
     """What is imported into a module of tests draws nothing there."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "drawings", drawings, raising=False)
-        known = (KNOBS, TRAINING, Drawn("conditions", "Under every condition"))
+        known = (KNOBS, SETTINGS, Drawn("conditions", "Under every condition"))
         patch.setattr(figures, "FIGURES", known, raising=False)
         yield

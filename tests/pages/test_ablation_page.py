@@ -97,12 +97,12 @@ def test_the_csv_has_a_row_per_setting_with_its_knobs_and_numbers(written):
 
 def test_the_page_loads_nothing_and_holds_every_figure(page, written):
     paths = written[1]
-    assert [path.name for path in paths] == ["report.html", "settings.csv", "knobs.png", "training.png"]
+    assert [path.name for path in paths] == ["report.html", "settings.csv", "knobs.png", "settings.png"]
     assert [path.parent.name for path in paths[2:]] == ["figures", "figures"]
     pictures = page.root.findall(".//div[@class='picture']/img")
     assert len(pictures) == page.text.count("data:image/png;base64,") == 2
-    captions = [words(page.section(f"s0-{path.stem}").find(".//figcaption")) for path in paths[2:]]
-    assert captions == ["What knobs shows.", "What training shows."]
+    captions = [words(page.section(f"s0-figure-{path.stem}").find(".//figcaption")) for path in paths[2:]]
+    assert captions == ["What knobs shows.", "What settings shows."]
     assert not re.search(r'(src|href)="(?!data:|#)', page.text)
     # one small script sorts tables; there are no charts, so no library comes with them
     assert len([s for s in page.root.iter("script") if s.get("type") != "application/json"]) == 1

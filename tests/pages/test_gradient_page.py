@@ -49,7 +49,7 @@ def test_a_gradient_lab_is_a_page_with_its_table_and_figures(folder):
         ["causal", "100"],
     ]
     assert "squared bias ↓" in words(page.section("s0-gradients").find(".//thead"))
-    assert words(page.section("s0-knobs").find(".//figcaption")) == "What knobs shows."
+    assert words(page.section("s0-figure-knobs").find(".//figcaption")) == "What knobs shows."
     assert not page.has("s0-verdict")
     assert "Nothing to report" not in words(page.root)
 
