@@ -47,7 +47,7 @@ def run(
     """
     import warnings
 
-    from bench import records
+    from bench import figures, records
     from bench.cli import options, training
     from bench.sweeps.execute import Stuck
     from bench.text import counted
@@ -70,7 +70,7 @@ def run(
         sweep = work.carry_out()
     except Stuck as error:
         raise RuntimeError(str(error)) from None
-    training.draw(sweep)
+    figures.draw(sweep, sweep.path / "figures")
     failed = sum(state["state"] == "failed" for state in records.states(work.folder))
     if failed:
         warnings.warn(f"{counted(failed, 'run')} failed; see {work.folder}/runs/*/traceback.txt", stacklevel=2)

@@ -47,11 +47,13 @@ def plot(
         typer.echo(f"bench: no figures: no run in {folder} has finished; see bench status {folder}", err=True)
 
 
-def report(folder: options.Folder) -> None:
+def report(
+    folder: options.Folder, out: Annotated[Path | None, typer.Option(help="file [default: report.html in it]")] = None
+) -> None:
     """Write one self-contained HTML page: who won and how sure that is, curves, reconstructions, failures."""
     from bench import pages
 
-    typer.echo(pages.write(folder))
+    typer.echo(pages.write(folder, out))
 
 
 def table(

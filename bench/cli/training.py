@@ -67,7 +67,7 @@ def ablate(
     The same command again continues; with other --grid values into the same folder it adds to it.
     """
     work = Work(given, many_runs=True)
-    from bench import ablation
+    from bench import ablation, pages
 
     texts = options.expanded(estimator) if estimator else []
     runs_each = len(work.seeds) * len(work.posteriors)
@@ -86,7 +86,8 @@ def ablate(
     for reason, left_out in plan.left_out.items():
         typer.echo(f"without {', '.join(left_out)}: {reason}", err=True)
     _carry_out(work)
-    for line in _study_page(work.folder):
+    answer, paths = pages.write_study(work.folder)
+    for line in (*answer, *(f"  {path}" for path in paths)):
         typer.echo(line)
     exit_if_any_failed(work.folder)
 
@@ -254,14 +255,6 @@ def summarise(sweep: "Sweep") -> None:
         *figures.draw(sweep, sweep.path / "figures"),
     ):
         console.print(f"  {path}", highlight=False, soft_wrap=True, markup=False)
-
-
-def _study_page(folder: Path) -> list[str]:
-    """Writes it; returns the answer, and where all is."""
-    from bench import ablation
-
-    answer, paths = ablation.write_page(folder)
-    return [*answer, *(f"  {path}" for path in paths)]
 
 
 def exit_if_any_failed(folder: Path) -> None:

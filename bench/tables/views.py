@@ -91,8 +91,8 @@ def _escaped(text: str) -> str:
 
 
 def terminal(sweep: Sweep) -> Group:
-    """What a sweep ends with, a table per comparison: mean and standard deviation over seeds, and who is left out; of the
-    gradient lab, what it measured."""
+    """What a sweep ends with, a table per comparison: mean and standard deviation over seeds, and who is left out; of
+    the gradient lab, what it measured."""
     tables = (_gradients(one) if len(one.gradients) else _summary(model(one)) for one in sweep.comparisons)
     return Group(*(table.rich() for table in tables))
 

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from bench.metrics.images import psnr
-from bench.pages._sweep import Run, Setting
-
-Strip = UInt8[np.ndarray, "n h w 3"]
-"""Images side by side."""
+from bench.records import Comparison
+from bench.records.methods import Run
+from bench.records.pictures import Strip, collect
 
 BYTES = 8_000_000
 """Of all pictures of the page together, as they are embedded."""
@@ -63,13 +60,18 @@ class Gallery:
     def count(self) -> int:
         return len(self.thumbnails)
 
+    @property
+    def scale(self) -> str:
+        """Colours of the error maps, for CSS."""
+        return ",".join(f"rgb({r} {g} {b})" for r, g, b in palette()[::9])
 
-def gallery(setting: Setting, order: Sequence[int], runs: Path, budget: int = BYTES) -> Gallery | None:
+
+def gallery(comparison: Comparison, order: Sequence[int], runs: Path, budget: int = BYTES) -> Gallery | None:
     """One run per method, the lowest seed that finished with readable pictures of the same originals, in `order`.
 
     Pictures are fewer where they would not fit into `budget` bytes. None where no run left any.
     """
-    originals, found, different = collect(setting, order, runs)
+    originals, found, different = collect(comparison, order, runs)
     if originals is None:
         return None
     left_out = []
@@ -99,50 +101,12 @@ def gallery(setting: Setting, order: Sequence[int], runs: Path, budget: int = BY
     return Gallery(_picture(shown), [_picture(one[None]) for one in shown], shown.shape[1:3], panels, top, left_out)
 
 
-def collect(
-    setting: Setting, order: Sequence[int], runs: Path
-) -> tuple[Strip | None, list[tuple[int, Run, Strip]], list[str]]:
-    originals: Strip | None = None
-    found: list[tuple[int, Run, Strip]] = []
-    different: list[str] = []
-    for method in order:
-        finished = (run for run in setting.runs[method] if run.state == "done")
-        read = ((run, _read(runs / run.name / "samples.png", run)) for run in finished)
-        run, pair = next(((run, pair) for run, pair in read if pair), (None, None))
-        if run is None or pair is None:
-            continue
-        originals = pair[0] if originals is None else originals
-        if np.array_equal(pair[0], originals):
-            found.append((method, run, pair[1]))
-        else:
-            different.append(f"{setting.methods[method].name}, {setting.methods[method].posterior}")
-    return originals, found, different
-
-
-def _read(path: Path, run: Run) -> tuple[Strip, Strip] | None:
-    """Originals and reconstructions: the two rows of the picture. None without a readable one."""
-    try:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture.convert("RGB"))
-    except (OSError, SyntaxError, ValueError):  # Pillow raises SyntaxError for a damaged PNG chunk
-        return None
-    height = pixels.shape[0] // 2
-    width = _width(run) or height
-    count = pixels.shape[1] // width
-    if not height or not count:
-        return None
-    rows = pixels[: 2 * height, : count * width].reshape(2, height, count, width, 3).swapaxes(1, 2)
-    return rows[0], rows[1]
-
-
-def _width(run: Run) -> int | None:
-    match run.provenance.get("dataset"):
-        case {"shape": [_, _, int(width)]} if width > 0:
-            return width
-    return None
-
-
 def _panel(method: int, run: Run, originals: Strip, strip: Strip, error: Float[np.ndarray, "n h w"], top: int) -> Panel:
+    # only pictures need torch
+    import torch
+
+    from bench.metrics.images import psnr
+
     x, y = (torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2) for images in (originals, strip))
     return Panel(method, run, _picture(strip), _error_map(error, top), [round(v, 2) for v in psnr(x, y).tolist()])
 
