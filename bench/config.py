@@ -1,24 +1,26 @@
-"""What a run is: RunConfig, frozen and hashed; and how presets, rules and the command line resolve to one."""
+"""What a run is: RunConfig, frozen and hashed; and how presets, rules and the command line resolve to one, checked."""
 
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import estimators
+from bench.data import find
+from bench.text import nearest
 
 Posterior = Literal["factorised", "causal"]
 Precision = Literal["float32", "bfloat16"]
 Positive = Annotated[int, Field(ge=1)]
 
 
-class RunConfig(BaseModel):
-    """Everything that determines a run's numbers. Its digest is the run."""
+class Identity(BaseModel):
+    """What a run is a run of: all that the command line has options of their own for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,6 +35,14 @@ class RunConfig(BaseModel):
     preset: str
     seed: int
     device: Literal["cpu", "cuda"]
+    metrics: tuple[str, ...]
+    """Image metrics asked for; those that could not be had are listed, with the reason, in config.json."""
+
+
+class Settings(BaseModel):
+    """What presets and `--set key=value` may set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: Positive
     batch_size: Positive
@@ -72,8 +82,21 @@ class RunConfig(BaseModel):
     eval_batch: Positive
     eval_images: Positive | None = None
     """Test images measured: the first so many; None: the whole split."""
-    metrics: tuple[str, ...]
-    """Image metrics asked for; those that could not be had are listed, with the reason, in config.json."""
+
+    @model_validator(mode="after")
+    def _fit(self) -> "Settings":
+        if self.width % self.heads:
+            raise ValueError(f"width={self.width} does not divide into heads={self.heads}; try --set heads=1")
+        if (self.beta == 0) != (self.beta_end == 0):
+            raise ValueError(
+                f"beta={self.beta} cannot decay exponentially to beta_end={self.beta_end}; "
+                "try a small positive number, or both 0"
+            )
+        return self
+
+
+class RunConfig(Settings, Identity):
+    """Everything that determines a run's numbers. Its digest is the run."""
 
     def measured_images(self, available: int) -> int:
         """How many of the test images are measured."""
@@ -91,37 +114,92 @@ class RunConfig(BaseModel):
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-SETTABLE = tuple(RunConfig.model_fields)[8:-1]
-"""What `--set key=value` and preset files may set: all but what the command line has options for."""
+SETTABLE = tuple(Settings.model_fields)
+PRESETS = resources.files("bench.presets")
+"""A YAML file per family of datasets."""
+_RULE = ("estimator", "posterior", "arguments", "set")
 
 
 @functools.cache
-def preset_file(family: str) -> dict[str, dict]:
-    """The YAML of one dataset family, `extends` resolved."""
-    text = (resources.files("bench.presets") / f"{family}.yaml").read_text()
-    content = yaml.safe_load(text) or {}
-    parent = preset_file(content["extends"]) if "extends" in content else {}
-    merged = {}
-    for section in dict.fromkeys([*parent, *content]):
-        if section == "extends":
-            continue
-        own = content.get(section) or {}
-        inherited = parent.get(section, {})
-        rules = [*inherited.get("rules", []), *own.get("rules", [])]
-        merged[section] = {**inherited, **own, "rules": rules}
+def preset_file(family: str) -> dict[str, dict[str, Any]]:
+    """The presets of one dataset family by name: their settings, `seeds` and `rules`, `defaults` and what they extend
+    merged in.
+
+    Raises ValueError, naming the file and the key, for what no run could be made of.
+    """
+    content = _sections(family)
+    defaults = content.pop("defaults", {})
+    found = {name: _over(defaults, section) for name, section in content.items()}
+    for name, preset in found.items():
+        _check_preset(f"presets/{family}.yaml, {name}", preset)
+    return found
+
+
+def _sections(family: str) -> dict[str, dict[str, Any]]:
+    """As they are written, `extends` resolved."""
+    where = f"presets/{family}.yaml"
+    content = yaml.safe_load((PRESETS / f"{family}.yaml").read_text()) or {}
+    parent = content.pop("extends", None)
+    if parent is not None and not (PRESETS / f"{parent}.yaml").is_file():
+        known = [file.name.removesuffix(".yaml") for file in PRESETS.iterdir() if file.name.endswith(".yaml")]
+        raise ValueError(f"{where}: extends: no presets {parent!r}; {nearest(parent, known)}")
+    merged = _sections(parent) if parent else {}
+    for name, section in content.items():
+        if not isinstance(section, dict):
+            raise ValueError(f"{where}: {name}: no mapping of settings; {nearest(name, ['extends', 'defaults'])}")
+        _check_keys(f"{where}, {name}", section, (*SETTABLE, "seeds", "rules"))
+        merged[name] = _over(merged.get(name, {}), section)
     return merged
 
 
-def families() -> list[str]:
-    """Dataset families that have presets."""
-    return sorted(
-        f.name.removesuffix(".yaml") for f in resources.files("bench.presets").iterdir() if f.name.endswith(".yaml")
-    )
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    return {**below, **above, "rules": [*below.get("rules", []), *above.get("rules", [])]}
 
 
-def presets(family: str) -> list[str]:
-    """Names of a dataset family's presets."""
-    return [section for section in preset_file(family) if section != "defaults"]
+def _check_keys(where: str, found: Mapping[str, object], valid: Sequence[str]) -> None:
+    for key in found:
+        if key not in valid:
+            raise ValueError(f"{where}: no key {key!r}; {nearest(str(key), valid)}")
+
+
+def _check_preset(where: str, preset: Mapping[str, Any]) -> None:
+    settings = {key: value for key, value in preset.items() if key not in ("seeds", "rules")}
+    if not isinstance(preset.get("seeds"), int) or preset["seeds"] < 1:
+        raise ValueError(f"{where}: seeds={preset.get('seeds')}: a whole number, here or in defaults, such as 3")
+    _check_settings(where, settings)
+    for rule in preset["rules"]:
+        _check_keys(f"{where}: rules", rule, _RULE)
+        name, posterior = rule.get("estimator", ""), rule.get("posterior", "factorised")
+        if posterior not in get_args(Posterior):
+            raise ValueError(f"{where}: rules: posterior {posterior!r}; {nearest(posterior, get_args(Posterior))}")
+        try:
+            estimators.parse(name, {name: rule.get("arguments", {})})
+        except ValueError as error:
+            raise ValueError(f"{where}: rules: {error}") from None
+        _check_keys(f"{where}: rules: set", rule.get("set", {}), SETTABLE)
+        _check_settings(f"{where}: rules: {name}", {**settings, **rule.get("set", {})})
+
+
+def _check_settings(where: str, settings: Mapping[str, Any]) -> None:
+    try:
+        # no length: by the size of the images
+        Settings(**{**settings, "length": settings.get("length") or 1})
+    except ValidationError as error:
+        raise ValueError(f"{where}: {_in_words(error, settings)}") from None
+
+
+def _in_words(error: ValidationError, settings: Mapping[str, object]) -> str:
+    """What is wrong first."""
+    first = error.errors()[0]
+    if not first["loc"]:
+        return str(first["ctx"]["error"])  # type: ignore[typeddict-item]
+    key = str(first["loc"][0])
+    return f"{key}={settings.get(key)}: {first['msg'].lower()}; try --set {key}=..."
+
+
+def presets(dataset: str) -> list[str]:
+    """Names of a dataset's presets. Raises ValueError for a dataset nobody knows."""
+    return list(preset_file(find(dataset).presets))
 
 
 class Preset:
@@ -129,15 +207,13 @@ class Preset:
 
     def __init__(self, dataset: str, name: str) -> None:
         """Raises ValueError for a name that is not a preset."""
-        family = dataset.partition(":")[0]
-        if name not in presets(family):
-            raise ValueError(f"unknown preset {name!r}; {estimators.nearest(name, presets(family))}")
-        content = preset_file(family)
+        found = preset_file(find(dataset).presets)
+        if name not in found:
+            raise ValueError(f"unknown preset {name!r}; {nearest(name, found)}")
         self.name = name
-        self.settings = {**content["defaults"], **content[name]}
-        self.rules: list[dict] = [*content["defaults"]["rules"], *content[name]["rules"]]
-        del self.settings["rules"]
-        self.seeds: int = self.settings.pop("seeds")
+        self.settings = {key: value for key, value in found[name].items() if key not in ("seeds", "rules")}
+        self.rules: list[dict[str, Any]] = found[name]["rules"]
+        self.seeds: int = found[name]["seeds"]
 
     def _matching(self, name: str, posterior: str) -> list[dict]:
         return [
@@ -174,7 +250,7 @@ def parse_settings(pairs: list[str]) -> dict[str, object]:
         if not equals:
             raise ValueError(f"--set {pair!r} is not key=value; try --set {key}=...")
         if key not in SETTABLE:
-            raise ValueError(f"--set {key}: no such setting; {estimators.nearest(key, SETTABLE)}")
+            raise ValueError(f"--set {key}: no such setting; {nearest(key, SETTABLE)}")
         value = value.strip()
         if key == "decoder_widths":
             settings[key] = value.strip("[]()").split(",")
@@ -203,7 +279,7 @@ def resolve(
     if settings["length"] is None:
         settings["length"] = _default_length(shape)
     try:
-        config = RunConfig(
+        return RunConfig(
             estimator=str(spec),
             arguments=estimators.arguments(spec, arguments),
             posterior=posterior,
@@ -216,17 +292,7 @@ def resolve(
             **settings,  # type: ignore[arg-type]
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        key = first["loc"][0]
-        raise ValueError(f"{key}={settings.get(str(key))}: {first['msg'].lower()}; try --set {key}=...") from None
-    if config.width % config.heads:
-        raise ValueError(f"width={config.width} does not divide into heads={config.heads}; try --set heads=1")
-    if (config.beta == 0) != (config.beta_end == 0):
-        raise ValueError(
-            f"beta={config.beta} cannot decay exponentially to beta_end={config.beta_end}; "
-            "try a small positive number, or both 0"
-        )
-    return config
+        raise ValueError(_in_words(error, settings)) from None
 
 
 def _default_length(shape: tuple[int, int, int]) -> int:

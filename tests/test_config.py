@@ -1,11 +1,16 @@
+import re
+
 import pytest
-from helpers.configs import config
+from helpers.configs import DIGITS, config
 
 import estimators
-from bench.config import Preset, families, parse_settings, presets
+from bench import config as configs
+from bench.config import SETTABLE, Identity, Preset, RunConfig, Settings, parse_settings, preset_file, presets
+from bench.data import DATASETS
+from bench.metrics.catalogue import names
 
 
-@pytest.mark.parametrize(("family", "name"), [(family, name) for family in families() for name in presets(family)])
+@pytest.mark.parametrize(("family", "name"), [(family, name) for family in DATASETS for name in presets(family)])
 def test_every_preset_resolves_for_every_estimator_and_posterior(family, name):
     for estimator in estimators.CURATED:
         for posterior in ("factorised", "causal"):
@@ -26,6 +31,22 @@ def test_digest_changes_with_every_field_that_changes_a_run_and_is_stable():
         config(overrides={"lr": "0.1"}),
     ]
     assert len({base.digest, *(other.digest for other in others)}) == 7
+
+
+def test_runs_are_named_as_they_always_were():
+    """A digest names a run's folder: sweeps of before go on only while it stays."""
+    made = {"family": "digits", "shape": DIGITS.shape, "fingerprint": DIGITS.fingerprint, "metrics": (*names("image"),)}
+    assert config("daps", **made).digest == "338e6465f144a917"
+    assert config("vq:codebook=ema", posterior="causal", seed=1, **made).digest == "37c02e288305647f"
+    paper = {"family": "fashion_mnist", "preset": "paper", "shape": (1, 28, 28), "posterior": "causal", "seed": 1}
+    overrides = {"lr": "0.5", "decoder_widths": ["3", "4"]}
+    assert config("gumbel_softmax", device="cuda", overrides=overrides, **paper).digest == "2005fd3e322ada2c"
+
+
+def test_what_may_be_set_is_declared_and_apart_from_what_a_run_is_of():
+    assert set(SETTABLE) == set(Settings.model_fields)
+    assert not set(SETTABLE) & set(Identity.model_fields)
+    assert set(RunConfig.model_fields) == {*SETTABLE, *Identity.model_fields}
 
 
 def test_what_is_typed_beats_the_rule_beats_the_preset_beats_the_constructor():
@@ -106,3 +127,70 @@ def test_the_papers_imagenet_settings_are_a_preset_of_folders():
     )
     with pytest.raises(ValueError, match="unknown preset 'imagenet256'"):
         Preset("digits", "imagenet256")
+
+
+GOOD = """
+defaults: {length: 4, vocab: 64, width: 32, heads: 4, layers: 2, mlp_ratio: 4, causal_encoder_layers: 1,
+  causal_layers: 1, causal_mlp_ratio: 4, decoder: mlp, decoder_widths: [64, 256], likelihood: gaussian, lr: 0.001,
+  beta: 0.3, beta_end: 0.01, eval_batch: 500}
+quick: {seeds: 2, steps: 1000, batch_size: 64, log_every: 50, eval_every: 250, rules: [RULE]}
+"""
+RULE = "{estimator: daps, posterior: causal, arguments: {eta: 1.0}, set: {lr: 0.002}}"
+
+
+@pytest.fixture
+def written(monkeypatch, tmp_path):
+    """Preset `quick` of digits, from a file with this text."""
+    monkeypatch.setattr(configs, "PRESETS", tmp_path)
+    preset_file.cache_clear()
+
+    def read(text: str) -> Preset:
+        (tmp_path / "digits.yaml").write_text(text.replace("RULE", RULE))
+        return Preset("digits", "quick")
+
+    yield read
+    preset_file.cache_clear()
+
+
+def test_a_preset_file_without_mistakes_is_read(written):
+    preset = written(GOOD)
+    assert (preset.seeds, preset.settings["steps"]) == (2, 1000)
+    assert preset.arguments("causal")["daps"] == {"eta": 1.0}
+    assert preset.run_settings("daps", "causal")["lr"] == 0.002
+    assert preset.run_settings("daps", "factorised")["lr"] == 0.001
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        ("vocab: 64", "vocabb: 64", "digits.yaml, defaults: no key 'vocabb'; did you mean vocab?"),
+        ("steps: 1000", "step: 1000", "digits.yaml, quick: no key 'step'; did you mean steps?"),
+        ("seeds: 2", "seed: 2", "digits.yaml, quick: no key 'seed'; did you mean seeds?"),
+        ("rules: [", "rule: [", "digits.yaml, quick: no key 'rule'; did you mean rules?"),
+        ("defaults:", "default:", "digits.yaml, default: seeds=None: a whole number, here or in defaults"),
+        ("GOOD", "extend: mnist\nGOOD", "digits.yaml: extend: no mapping of settings; did you mean extends?"),
+        ("GOOD", "extends: mnits\nGOOD", "digits.yaml: extends: no presets 'mnits'"),
+        ("{estimator", "{estimater", "quick: rules: no key 'estimater'; did you mean estimator?"),
+        ("arguments", "argumnets", "quick: rules: no key 'argumnets'; did you mean arguments?"),
+        ("posterior", "postrior", "quick: rules: no key 'postrior'; did you mean posterior?"),
+        ("causal, arg", "casual, arg", "quick: rules: posterior 'casual'; did you mean causal?"),
+        ("daps", "dapps", "quick: rules: unknown estimator 'dapps'; did you mean daps?"),
+        ("estimator: daps, ", "", "quick: rules: unknown estimator ''"),
+        ("{eta", "{etaa", "quick: rules: daps has no argument 'etaa'; did you mean eta?"),
+        ("eta: 1.0", "eta: big", "quick: rules: daps:eta=big is not a number"),
+        ("{lr: 0.002", "{lrr: 0.002", "quick: rules: set: no key 'lrr'; did you mean lr?"),
+        ("{lr: 0.002", "{lr: fast", "quick: rules: daps: lr=fast: "),
+        ("{lr: 0.002", "{device: cpu", "quick: rules: set: no key 'device'"),
+        ("steps: 1000", "steps: many", "digits.yaml, quick: steps=many: "),
+        ("steps: 1000, ", "", "digits.yaml, quick: steps=None: field required"),
+        ("seeds: 2", "seeds: 0", "digits.yaml, quick: seeds=0: a whole number"),
+        ("heads: 4", "heads: 3", "digits.yaml, quick: width=32 does not divide into heads=3"),
+        ("beta_end: 0.01", "beta_end: 0", "digits.yaml, quick: beta=0.3 cannot decay exponentially"),
+    ],
+)
+def test_a_mistake_in_a_preset_file_is_named_with_what_fits(written, right, wrong, words):
+    text = ("GOOD" if right == "GOOD" else GOOD.replace("RULE", RULE)).replace(right, wrong).replace("GOOD", GOOD)
+    assert GOOD.replace("RULE", RULE) != text
+    with pytest.raises(ValueError, match=rf"^presets/.*{re.escape(words)}") as error:
+        written(text)
+    assert "\n" not in str(error.value)

@@ -16,9 +16,9 @@ ROOMS = (
     "machine",
     "presets",
     "seeds",
+    "data",
     "config",
     "build",
-    "data",
     "metrics",
     "records",
     "training",
@@ -36,7 +36,7 @@ ROOMS = (
 """From the ground up: a room imports only those below it."""
 MOST_ARROWS = 110
 JOINS_BOTH = {"bench/build.py", "bench/conformance/toys.py"}
-LIGHT = ("bench.stats", "bench.records", "bench.tables", "bench.metrics.catalogue", "bench.text")
+LIGHT = ("bench.stats", "bench.records", "bench.tables", "bench.metrics.catalogue", "bench.data", "bench.text")
 
 
 def sources() -> list[Path]:

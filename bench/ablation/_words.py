@@ -9,7 +9,7 @@ from bench import stats
 from bench.ablation._bands import TOLERANCE, Band, bands
 from bench.ablation._study import QUALITY, Study
 from bench.metrics.catalogue import METRICS
-from bench.stats.words import number
+from bench.text import decimals, number
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,9 @@ def _noise(study: Study, condition: str, metric: str, lead: stats.Lead) -> str:
     error = float(errors.median())
     close = int((behind < 2 * error).sum())
     unit = "" if METRICS[metric].unit == "1" else f" {METRICS[metric].unit}"
+    noise = f"{number(error, decimals(error, 0.0))}{unit}"
     return (
-        f"A setting's difference to the winner has a standard error of {number(error, error)}{unit} over the seeds "
+        f"A setting's difference to the winner has a standard error of {noise} over the seeds "
         f"(median of {len(errors)} settings); {close} of {len(behind)} are less than two of these behind it."
     )
 

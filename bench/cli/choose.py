@@ -61,7 +61,7 @@ def numbers(option: str, text: str, kind: type[T]) -> list[T]:
 
 def downloads(names: Sequence[str]) -> list[str]:
     """What `bench fetch` is to get, split at commas. Raises ValueError for what cannot be downloaded."""
-    valid = [info.name for info in data.catalogue() if info.source == "download"] + ["weights"]
+    valid = [*data.downloads(), "weights"]
     wanted = [name for text in names for name in text.split(",") if name]
     for name in wanted:
         if name not in valid:

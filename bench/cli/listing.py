@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import estimators as registry
 from bench import config, data
+from bench.machine.devices import free_memory
 from bench.machine.provenance import hardware, package_versions
 from bench.metrics import weights
 from bench.metrics.catalogue import METRICS
@@ -27,20 +28,20 @@ def _argument(option: inspect.Parameter) -> str:
 
 
 def datasets() -> Iterator[str]:
-    for info in data.catalogue():
+    for info in data.DATASETS.values():
         shape = "x".join(map(str, info.shape)) if info.shape else "any size"
         count = f"{info.n_train} + {info.n_test} images; " if info.n_train else ""
-        yield f"{info.name:15} {info.summary} ({shape}; {count}{info.source})"
+        yield f"{info.spec:15} {info.summary} ({shape}; {count}{info.source})"
 
 
 def presets() -> Iterator[str]:
-    for family in config.families():
-        for name in config.presets(family):
-            preset = config.Preset(family, name)
+    for dataset in data.DATASETS:
+        for name in config.presets(dataset):
+            preset = config.Preset(dataset, name)
             s = preset.settings
             size = f"L={s['length'] or 'by size'} V={s['vocab']} d={s['width']}"
             yield (
-                f"{family:14} {name:11} steps={s['steps']} batch_size={s['batch_size']} lr={s['lr']:g} {size} "
+                f"{dataset:14} {name:11} steps={s['steps']} batch_size={s['batch_size']} lr={s['lr']:g} {size} "
                 f"beta={s['beta']:g}->{s['beta_end']:g} {s['likelihood']} seeds={preset.seeds}"
             )
 
@@ -64,12 +65,12 @@ def doctor() -> Iterator[str]:
     yield from (f"{name:24} {value}" for name, value in package_versions().items())
     yield from (f"{name:24} {value}" for name, value in hardware().items())
     yield f"{'device':24} {'cuda' if torch.cuda.is_available() else 'cpu'} (what --device auto takes)"
-    yield f"{'free memory':24} {data.free_memory(torch.device('cpu')) / 2**30:.1f} GiB"
+    yield f"{'free memory':24} {free_memory(torch.device('cpu')) / 2**30:.1f} GiB"
     if torch.cuda.is_available():
-        yield f"{'free GPU memory':24} {data.free_memory(torch.device('cuda')) / 2**30:.1f} GiB"
-    for info in data.catalogue():
+        yield f"{'free GPU memory':24} {free_memory(torch.device('cuda')) / 2**30:.1f} GiB"
+    for info in data.DATASETS.values():
         here = "here" if info.present else "missing"
         size = f"{info.bytes / 2**20:.0f} MiB in memory; " if info.bytes else ""
-        yield f"dataset {info.name:16} {here:8} {size}{info.where}"
+        yield f"dataset {info.spec:16} {here:8} {size}{info.where}"
     for item in weights.status():
         yield f"weights {item.name:16} {item.state:8} {item.path} (for {item.used_by})"

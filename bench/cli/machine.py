@@ -77,7 +77,7 @@ def speed(
                 f"{size.name} {timing.estimator} {timing.posterior}: {timing.ratio:.2f} times its floor", err=True
             )
     typer.echo(f"{chosen}, {torch.get_num_threads()} threads")
-    Console(width=None if sys.stdout.isatty() else 200).print(speed.table(timings))
+    Console(width=None if sys.stdout.isatty() else 200).print(speed.table(timings).rich())
     if write is not None:
         for path in speed.write(write, timings, chosen, shlex.join(["bench", *sys.argv[1:]])):
             typer.echo(f"  {path}")

@@ -62,11 +62,10 @@ def table(
     metrics: Annotated[str, typer.Option(help="columns, such as psnr,bits [default: the most telling]")] = "",
 ) -> None:
     """Print the final metrics as a table for a paper, intervals and best values marked."""
-    from bench import records
-    from bench.tables import export
+    from bench import records, tables
 
     names = tuple(name.strip() for name in metrics.split(",") if name.strip())
-    typer.echo(export.write(records.load(folder), names, format), nl=False)
+    typer.echo(tables.write(records.read(folder), names, format), nl=False)
 
 
 def diff(
@@ -75,13 +74,8 @@ def diff(
     """Say what changed between two sweeps: settings, and the metrics that moved by more than the seeds do."""
     from rich.console import Console
 
+    from bench import records
     from bench.tables import diff
 
-    changes = diff.moved(before, after)
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    for line in diff.settings_changed(before, after):
-        console.print(f"  {line}", highlight=False, markup=False)
-    made = diff.table(changes)
-    if made.row_count:
-        console.print(made)
-    console.print(diff.verdict(changes), highlight=False)
+    made = diff.view(records.read(before), records.read(after))
+    Console(width=None if sys.stdout.isatty() else 160).print(made, highlight=False)

@@ -256,17 +256,16 @@ def summarise(folder: Path) -> int:
     """Print the table, draw the figures; returns how many runs failed."""
     from rich.console import Console
 
-    from bench import records
+    from bench import records, tables
     from bench.figures import plots
-    from bench.tables import summary as table
 
-    frame, states = records.load(folder), records.states(folder)
+    sweep = records.read(folder)
     console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(table.summary(frame, states, title=f"{folder}: final test metrics, mean ±std over seeds"))
-    figures = plots.plot_all(frame, folder / "runs", folder / "figures")
+    console.print(tables.terminal(sweep), highlight=False)
+    figures = plots.plot_all(records.load(folder), folder / "runs", folder / "figures")
     for path in (folder / "results.parquet", folder / "results.csv", *figures):
-        console.print(f"  {path}", highlight=False, soft_wrap=True)
-    return sum(state.get("state") == "failed" for state in states)
+        console.print(f"  {path}", highlight=False, soft_wrap=True, markup=False)
+    return sum(run.state == "failed" for run in sweep.runs)
 
 
 def exit_if_any_failed(folder: Path) -> None:

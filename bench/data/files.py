@@ -5,32 +5,14 @@ import threading
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 
-@runtime_checkable
-class Files(Protocol):
-    """Hidden entries and `__MACOSX` are never listed; a folder name given to a method ends in `/` or is empty."""
-
-    def folders(self, under: str) -> list[str]:
-        """Names of the folders directly below `under`, sorted."""
-        ...
-
-    def files(self, under: str) -> list[str]:
-        """Every file at any depth below `under`, as a name that `read` takes, sorted."""
-        ...
-
-    def read(self, name: str) -> bytes:
-        """The bytes of one file; safe in threads. Raises OSError or zipfile.BadZipFile."""
-        ...
-
-
-def open_files(path: Path) -> Files:
+def open_files(path: Path) -> "Files":
     """`path` as Files. Raises ValueError if it is missing, no directory and no .zip, or cannot be read."""
     try:
         if path.is_dir():
-            return _Directory(path)
-        return _Zip(path)
+            return Directory(path)
+        return Zip(path)
     except FileNotFoundError:
         raise ValueError(
             f"nothing at {str(path)!r}: folder:PATH takes a directory or a .zip with train/ and test/ in it"
@@ -47,7 +29,9 @@ def _visible(name: str) -> bool:
     return not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
 
 
-class _Directory:
+class Directory:
+    """What `Files` says, of a directory; links are followed."""
+
     def __init__(self, root: Path) -> None:
         self._root = root
 
@@ -77,7 +61,9 @@ def _refuse(error: OSError) -> None:
     raise ValueError(f"cannot read {str(error.filename)!r}: {error.strerror}")
 
 
-class _Zip:
+class Zip:
+    """What `Files` says, of a .zip."""
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._zip = zipfile.ZipFile(path)
@@ -92,7 +78,7 @@ class _Zip:
 
     def __reduce__(self) -> tuple[type, tuple[Path]]:
         """Open files do not travel to another process; their path does."""
-        return _Zip, (self._path.absolute(),)
+        return Zip, (self._path.absolute(),)
 
     def folders(self, under: str) -> list[str]:
         inside = (name.removeprefix(under) for name in self._entries if name.startswith(under))
@@ -107,3 +93,9 @@ class _Zip:
                 return self._zip.read(self._entries[name])
         except (zlib.error, EOFError) as error:
             raise zipfile.BadZipFile(str(error)) from error
+
+
+Files = Directory | Zip
+"""`folders(under)` are the names directly below, `files(under)` those of every file at any depth, as `read` takes them,
+both sorted; hidden entries and `__MACOSX` are never listed. A folder name given to a method ends in `/` or is empty.
+`read(name)`, safe in threads, gives the bytes; raises OSError or zipfile.BadZipFile."""

@@ -7,13 +7,14 @@ from pathlib import Path, PurePosixPath
 from bench.data.decode import suffixes
 from bench.data.files import Files, open_files
 from bench.data.images import Dataset, describe
-from bench.data.splits import find_splits
 from bench.data.survey import Split, Survey
 from bench.machine.progress import progress_bar
 from bench.seeds import mixed
 
 _TOLERATED = 0.01  # share of a split that may be unreadable
 _NAMED = 10  # unreadable files named in a message
+_TRAIN = ("train",)
+_TEST = ("test", "val", "valid", "validation")
 
 
 def load_folder(path: str, *, image_size: int | None, progress: bool) -> Dataset:
@@ -24,7 +25,7 @@ def load_folder(path: str, *, image_size: int | None, progress: bool) -> Dataset
     """
     root = _absolute(path)
     where, files = repr(str(root)), open_files(root)
-    folders = find_splits(files, where)
+    folders = _find_splits(files, where)
     splits = [_split(files, label, folder, where) for label, folder in zip(("train", "test"), folders, strict=True)]
     survey = Survey(files, splits, image_size)
     with progress_bar("looking at images", sum(len(s.names) for s in splits), wanted=progress) as advance:
@@ -55,6 +56,38 @@ def _absolute(path: str) -> Path:
         raise ValueError(f"{path!r} begins with the home of somebody not known here; give the whole path") from None
     # A link keeps its name, which is the dataset's; `..` has no name to keep.
     return root.resolve() if ".." in root.parts else root.absolute()
+
+
+def _find_splits(files: Files, where: str) -> tuple[str, str]:
+    """Names, ending in `/`, of the training and the test folder, at the top or below one wrapping folder.
+
+    `where` names the whole in messages. Raises ValueError if either is missing or cannot be told.
+    """
+    inside = ""
+    names = files.folders(inside)
+    if len(names) == 1 and names[0].lower() not in _TRAIN + _TEST:
+        inside = f"{names[0]}/"
+        names = files.folders(inside)
+    train, test = _first(names, _TRAIN, where), _first(names, _TEST, where)
+    if train and test:
+        return f"{inside}{train}/", f"{inside}{test}/"
+
+    found = ", ".join(repr(name + "/") for name in names[:8]) or "no folder"
+    missing = "test/ (or val/)" if train else "train/" if test else "train/ and test/"
+    raise ValueError(
+        f"{where} has no {missing}; found {found}{' ...' if names[8:] else ''}: put the images to learn from into "
+        "train/ and the held-out ones into test/"
+    )
+
+
+def _first(names: list[str], wanted: tuple[str, ...], where: str) -> str | None:
+    for alias in wanted:
+        match [name for name in names if name.lower() == alias]:
+            case [name]:
+                return name
+            case [one, other, *_]:
+                raise ValueError(f"{where} has both {one}/ and {other}/: rename or merge them")
+    return None
 
 
 def _is_image(name: str) -> bool:

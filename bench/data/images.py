@@ -1,19 +1,23 @@
 """A dataset as training sees it: two splits that hand out uint8 batches on the device."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from itertools import chain
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from bench.data.ahead import map_ahead
-from bench.machine.memory import free_memory
+from bench.machine.devices import cores, free_memory
 
 CPU = torch.device("cpu")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @runtime_checkable
@@ -30,6 +34,10 @@ class Images(Protocol):
 
         A split that is read from files takes up to two batches of `order` before they are needed.
         """
+        ...
+
+    def to(self, device: torch.device, *, held: bool) -> "Images":
+        """The same images, handed out on `device`, and `held` there."""
         ...
 
 
@@ -52,6 +60,9 @@ class Resident:
         for index in order:
             yield self.pixels[index.to(self.pixels.device)].to(self.device)
 
+    def to(self, device: torch.device, *, held: bool) -> "Resident":
+        return Resident(self.pixels.to(device) if held else self.pixels, device)
+
 
 @dataclass(frozen=True)
 class Streamed:
@@ -68,10 +79,16 @@ class Streamed:
     def batches(self, order: Iterable[Int[Tensor, "_"]]) -> Iterator[UInt8[Tensor, "_ c h w"]]:
         named = ([self.names[i] for i in index.tolist()] for index in order)
         for images in map_ahead(self.read, named):
-            batch = np.empty((len(images), *self.shape), np.uint8)
-            for row, image in zip(batch, images, strict=True):
-                row[:] = image
-            yield torch.from_numpy(batch).to(self.device)
+            yield torch.from_numpy(np.stack(images) if images else np.empty((0, *self.shape), np.uint8)).to(self.device)
+
+    def to(self, device: torch.device, *, held: bool) -> "Resident | Streamed":
+        if not held:
+            return replace(self, device=device)
+        pixels = torch.empty((len(self), *self.shape), dtype=torch.uint8, device=device)
+        order = torch.arange(len(self)).split(256)
+        for index, batch in zip(order, self.batches(order), strict=True):
+            pixels[index.to(device)] = batch.to(device)
+        return Resident(pixels, device)
 
 
 @dataclass(frozen=True)
@@ -93,25 +110,7 @@ class Dataset:
         """The same images, handed out on `device`; held there if they take at most half of its free memory."""
         size = (len(self.train) + len(self.test)) * int(np.prod(self.shape))
         fits = size <= free_memory(device) // 2
-        return replace(self, train=_place(self.train, device, fits), test=_place(self.test, device, fits))
-
-
-def _place(images: Images, device: torch.device, fits: bool) -> Images:
-    match images:
-        case Resident(pixels):
-            return Resident(pixels.to(device) if fits else pixels, device)
-        case Streamed():
-            return Resident(_collect(images, device), device) if fits else replace(images, device=device)
-        case _:
-            raise AssertionError(f"unknown kind of images: {type(images).__name__}")
-
-
-def _collect(images: Images, device: torch.device) -> UInt8[Tensor, "n c h w"]:
-    pixels = torch.empty((len(images), *images.shape), dtype=torch.uint8, device=device)
-    order = torch.arange(len(images)).split(256)
-    for index, batch in zip(order, images.batches(order), strict=True):
-        pixels[index.to(device)] = batch.to(device)
-    return pixels
+        return replace(self, train=self.train.to(device, held=fits), test=self.test.to(device, held=fits))
 
 
 def in_memory(
@@ -156,3 +155,37 @@ def pixel_statistics(images: Images) -> tuple[Float[Tensor, "c"], Float[Tensor, 
     mean = share @ level
     variance = (share * (level - mean[:, None]) ** 2).sum(dim=1)
     return mean.float(), variance.sqrt().clamp(min=1.0).float()
+
+
+def workers() -> int:
+    """Threads to decode with: the cores this process may use, at most 16."""
+    return min(16, cores())
+
+
+def map_ahead(work: Callable[[T], R], batches: Iterable[Sequence[T]], ahead: int = 2) -> Iterator[list[R]]:
+    """`work` done on every item of every batch, in order, `ahead` batches before they are asked for.
+
+    `batches` is therefore consumed up to `ahead` batches early. What `work` raises is raised here.
+    """
+    threads = workers()
+    pool = ThreadPoolExecutor(threads)
+    under_way: deque[list[Future[list[R]]]] = deque()
+
+    def start(batch: Sequence[T]) -> list[Future[list[R]]]:
+        # A task per thread, not per item: tiny images decode faster than threads hand over the interpreter.
+        size = max(1, -(-len(batch) // threads))
+        parts = [batch[first : first + size] for first in range(0, len(batch), size)]
+        return [pool.submit(lambda part: [work(item) for item in part], part) for part in parts]
+
+    def finish(parts: list[Future[list[R]]]) -> list[R]:
+        return list(chain.from_iterable(part.result() for part in parts))
+
+    try:
+        for batch in batches:
+            under_way.append(start(batch))
+            if len(under_way) > ahead:
+                yield finish(under_way.popleft())
+        while under_way:
+            yield finish(under_way.popleft())
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -12,11 +12,10 @@ import torch
 from jaxtyping import UInt8
 from PIL import UnidentifiedImageError
 
-from bench.data.ahead import map_ahead
 from bench.data.decode import Picture, decode, size_of
 from bench.data.files import Files
-from bench.data.images import CPU, Images, Resident, Streamed
-from bench.machine.memory import free_memory
+from bench.data.images import CPU, Images, Resident, Streamed, map_ahead
+from bench.machine.devices import free_memory
 
 _BATCH = 32  # images looked at together, read two batches ahead: few, for they may be large
 _SAMPLE = 2000  # images whose size is read for a message

@@ -12,8 +12,7 @@ from torch import Tensor
 from bench import data
 from bench.build import PixelStatistics, Task, build
 from bench.config import RunConfig
-from bench.data import Dataset
-from bench.data.again import load_again
+from bench.data import Dataset, load_again
 from bench.gradients.draws import CPU, Gradients, Moment, draw
 from bench.gradients.lab import first_images, record, variants
 from bench.machine.files import read_json

@@ -9,11 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
-from rich.table import Table as RichTable
+from rich.console import Group
 
 from bench import records
 from bench.figures.styles import RC, Style, styles
 from bench.records.sweep import tidy
+from bench.tables import Grid
+from bench.text import typed
 
 Table = Any
 """A pd.DataFrame, whose columns type checkers cannot know."""
@@ -21,7 +23,7 @@ FLOOR = 1e-4
 """Squared biases below this, and those that sampling error made negative, are drawn on the axis."""
 
 
-def report(folder: Path) -> tuple[RichTable, list[Path]]:
+def report(folder: Path) -> tuple[Group, list[Path]]:
     """Write the table of a lab's sweep and draw it; returns the table to print and the files that were written."""
     table = records.load(folder)
     records.write_table(table, folder)
@@ -30,24 +32,22 @@ def report(folder: Path) -> tuple[RichTable, list[Path]]:
     left_out = [{**run, "readout": run.get("reason", ""), "metric": "skipped"} for run in records.states(folder)
                 if run["state"] == "skipped"]  # fmt: skip
     frame = pd.concat([frame, pd.DataFrame(left_out, columns=list(records.COLUMNS))], ignore_index=True)
-    return _summary(frame), [folder / "results.parquet", folder / "results.csv", *figures]
+    return _summary(frame).rich(), [folder / "results.parquet", folder / "results.csv", *figures]
 
 
-def _summary(frame: Table) -> RichTable:
+def _summary(frame: Table) -> Grid:
     """One line per posterior, step and estimator, and one per estimator that was left out, with its reason."""
-    metrics = [metric for metric in dict.fromkeys(frame["metric"]) if metric != "skipped"]
-    table = RichTable("posterior", "step", "estimator", "decodes", *metrics)
-    for column in table.columns[3:]:
-        column.justify = "right"
     measured = frame[frame["metric"] != "skipped"]
+    metrics = list(dict.fromkeys(measured["metric"]))
+    rows = []
     for (posterior, step, estimator), group in measured.groupby(["posterior", "step", "estimator"], sort=False):
-        values = dict(zip(group["metric"], group["value"], strict=True))
-        cells = [f"{values[metric]:.4g}" if metric in values else "" for metric in metrics]
-        table.add_row(posterior, f"{step:g}", estimator, f"{group['decodes'].max():g}", *cells)
+        values = dict(zip(group["metric"], map(typed, group["value"]), strict=True))
+        cells = (values.get(metric, "") for metric in metrics)
+        rows.append([posterior, typed(step), estimator, typed(group["decodes"].max()), *cells])
     left_out = frame[frame["metric"] == "skipped"].drop_duplicates(["estimator", "posterior", "readout"])
     reasons = [f"without {row.estimator} ({row.posterior}): {row.readout}" for row in left_out.itertuples()]
-    table.caption, table.caption_justify = "\n".join(reasons) or None, "left"
-    return table
+    head = ["posterior", "step", "estimator", "decodes", *metrics]
+    return Grid(head, rows, "lrlr" + "r" * len(metrics), note="\n".join(reasons))
 
 
 def draw_figures(frame: Table, out: Path) -> list[Path]:

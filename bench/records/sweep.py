@@ -88,8 +88,8 @@ class Comparison:
         return ", ".join(words)
 
     def endings(self, index: int) -> str:
-        """How many runs of a method ended how: `3 done, 1 diverged`."""
-        return endings(run.state for run in self.runs[index])
+        """How many runs of a method ended how: `3 done, 1 diverged at step 40`."""
+        return endings((run.state, run.status.get("step")) for run in self.runs[index])
 
     @functools.cached_property
     def ended(self) -> Table:

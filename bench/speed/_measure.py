@@ -46,7 +46,9 @@ class Size:
 
 def sizes() -> dict[str, Size]:
     """Networks of the published sizes, of every dataset that has a shape and of the paper's ImageNet."""
-    found = [Size(info.name, Preset(info.name, "paper"), info.shape, 32) for info in data.catalogue() if info.shape]
+    found = [
+        Size(info.name, Preset(info.name, "paper"), info.shape, 32) for info in data.DATASETS.values() if info.shape
+    ]
     found.append(Size("imagenet256", Preset("folder", "imagenet256"), (3, 256, 256), 2))
     return {size.name: size for size in found}
 

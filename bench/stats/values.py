@@ -5,10 +5,12 @@ Which values those are is the reader's business (`bench.records.sweep`): `finals
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
-from bench.metrics.catalogue import METRICS
+from bench.metrics.catalogue import METRICS, Metric, find, ranked
 from bench.records.sweep import AXES, METHOD, SETTING, VALUE_COLUMNS, Comparison, Sweep, Table, as_sweep
 from bench.stats.scores import Scores
 
@@ -37,6 +39,15 @@ def check_axis(axis: str) -> None:
     """Raises ValueError for what a run does not cost."""
     if axis not in AXES:
         raise ValueError(f"unknown cost {axis!r}; try one of {', '.join(AXES)}")
+
+
+def directed(metric: str) -> Metric:
+    """Raises ValueError for what is not measured, and for what is better at neither end."""
+    found = find(metric)
+    if not found.better:
+        known = ", ".join(ranked())
+        raise ValueError(f"more {metric} is neither better nor worse; try one of {known}")
+    return found
 
 
 BySeed = dict[int, float]
@@ -80,6 +91,10 @@ class Values:
         """In the order of METRICS."""
         found = {key[4] for key in self._ended}
         return [metric for metric in METRICS if metric in found]
+
+
+def tabled(rows: list[dict], columns: Sequence[str]) -> Table:
+    return pd.DataFrame(rows, columns=list(columns))
 
 
 def array(values: BySeed) -> Scores:

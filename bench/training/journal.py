@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.data import Dataset
-from bench.machine.memory import peak_memory
+from bench.machine.devices import peak_memory
 from bench.metrics.catalogue import METRICS
 from bench.metrics.evaluate import Measurement, Readout, evaluate
 from bench.records import COST_COLUMNS

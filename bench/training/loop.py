@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save
 
 from bench.data import Dataset
+from bench.machine.devices import reset_peak_memory
 from bench.machine.files import write_atomically
-from bench.machine.memory import reset_peak_memory
 from bench.metrics.evaluate import reconstructions
 from bench.records.folder import RunFolder
 from bench.seeds import batch_order, noise_generator

@@ -5,12 +5,14 @@ import time
 import numpy as np
 import pytest
 import torch
+from helpers.configs import TINY
 from sklearn.datasets import load_digits
 
-from bench import data
+from bench import data, speed
+from bench.config import Preset
 from bench.data import embedded, images
-from bench.data.ahead import map_ahead
-from bench.machine import memory
+from bench.data.images import map_ahead
+from bench.machine import devices
 
 CPU = torch.device("cpu")
 
@@ -32,10 +34,46 @@ def test_digits_are_scaled_to_the_full_range_and_every_fifth_is_held_out():
 
 @pytest.mark.parametrize("name", ["digits", "photos"])
 def test_the_catalogue_says_what_loading_gives(name):
-    info = next(info for info in data.catalogue() if info.name == name)
+    info = next(info for info in data.DATASETS.values() if info.name == name)
     dataset = data.load(name)
     assert (info.shape, info.n_train, info.n_test) == (dataset.shape, len(dataset.train), len(dataset.test))
     assert info.bytes == everything(dataset.train).numel() + everything(dataset.test).numel()
+
+
+def noise_images() -> data.Dataset:
+    pixels = torch.randint(0, 256, (12, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return images.in_memory("noise", pixels[:8], pixels[8:], source="embedded")
+
+
+def test_a_new_dataset_is_one_entry(bench, monkeypatch):
+    """Then everything that speaks of datasets knows it."""
+    entry = data.Entry(
+        "noise", "no picture", (1, 8, 8), 8, 4, "digits", "embedded", "nowhere", f"{__name__}:noise_images"
+    )
+    monkeypatch.setitem(data.DATASETS, "noise", entry)
+    assert data.load("noise").train.shape == (1, 8, 8)
+    assert "no picture (1x8x8; 8 + 4 images; embedded)" in bench("list", "datasets")[1]
+    assert "noise          quick" in bench("list", "presets")[1]
+    assert Preset("noise", "quick").settings == Preset("digits", "quick").settings
+    assert "dataset noise            here" in bench("doctor")[1]
+    assert speed.size("noise").shape == (1, 8, 8)
+    assert "noise: comes with nowhere" in data.fetch("noise")
+    with pytest.raises(ValueError, match=r"did you mean noise\?"):
+        data.load("nois")
+    code, _, err = bench("run", "-e", "fsq", "--dataset", "noise", *TINY, "--seeds", "1", "--set", "batch_size=4")
+    assert code == 0, err
+
+
+def test_a_new_download_is_one_entry(monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    entry = data.Entry(
+        "kmnist", "", (1, 28, 28), 60_000, 10_000, "mnist", "download", "KMNIST", "torchvision.datasets:KMNIST"
+    )
+    monkeypatch.setitem(data.DATASETS, "kmnist", entry)
+    assert "kmnist" in data.downloads()
+    assert not entry.present
+    with pytest.raises(ValueError, match=f"kmnist is not in {tmp_path / 'KMNIST'}.*bench fetch kmnist"):
+        data.load("kmnist", download=False)
 
 
 def test_no_pixel_of_a_photograph_reaches_both_splits(monkeypatch):
@@ -81,7 +119,7 @@ def test_the_first_photos_of_the_test_split_come_from_nearly_all_photographs():
     [
         ("cifar", "did you mean cifar10?"),
         ("Fashion-MNIST", "did you mean fashion_mnist?"),
-        ("", "there are digits, photos, mnist, fashion_mnist, cifar10, cifar100, folder:PATH"),
+        ("", "valid: cifar10, cifar100, digits, fashion_mnist, folder:PATH, mnist, photos"),
         ("./images", "type folder:./images"),
         ("images.ZIP", "type folder:images.ZIP"),
         ("folder:", "folder: needs a path"),
@@ -133,7 +171,7 @@ def test_the_fingerprint_follows_the_pixels():
 
 
 def test_work_ahead_keeps_the_order_and_goes_at_most_two_batches_ahead(monkeypatch):
-    monkeypatch.setattr("bench.data.ahead.workers", lambda: 4)
+    monkeypatch.setattr("bench.data.images.workers", lambda: 4)
     taken = []
 
     def batches():
@@ -170,8 +208,8 @@ def test_a_batch_job_sees_the_memory_of_its_control_group(tmp_path):
             (folder / "memory.current").write_text("400\n")
     membership = tmp_path / "membership"
     membership.write_text("1:name=systemd:/\n0::/slurm/job/task\n")
-    assert memory._control_group_memory(membership, tmp_path) == [600]
-    assert 0 < memory.free_memory(CPU) < 2**50
+    assert devices._control_group_memory(membership, tmp_path) == [600]
+    assert 0 < devices.free_memory(CPU) < 2**50
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

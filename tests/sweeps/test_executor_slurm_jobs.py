@@ -14,7 +14,7 @@ from PIL import Image
 
 from bench import data, records
 from bench.config import Preset
-from bench.data.again import load_again
+from bench.data import load_again
 from bench.sweeps import executors as bench_executors
 from bench.sweeps import plan as sweep
 from bench.sweeps.execute import queue

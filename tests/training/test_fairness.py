@@ -6,8 +6,7 @@ from helpers.configs import config
 
 import estimators
 from bench.build import PixelStatistics, build, skip_reason
-from bench.config import families
-from bench.data import load
+from bench.data import DATASETS, load
 from bench.seeds import batch_order, noise_generator
 from bench.training.step import Trainer
 
@@ -41,7 +40,7 @@ def test_initial_weights_differ_between_seeds():
     assert not torch.equal(*weights)
 
 
-@pytest.mark.parametrize("family", families())
+@pytest.mark.parametrize("family", DATASETS)
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
 def test_parameter_counts_agree_within_five_percent_codebooks_aside(family, preset):
     counts = {}

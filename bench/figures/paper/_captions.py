@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from bench.figures.paper._page import LABEL_SIZE, ONE_COLUMN, TICK_SIZE
 from bench.figures.paper._sheet import FOLLOWED, Sheet, Table, span
 from bench.metrics.catalogue import METRICS
-from bench.stats.intervals import FEWEST, counted
+from bench.stats.intervals import FEWEST
+from bench.text import counted
 
 TITLES = {
     "psnr": "PSNR",

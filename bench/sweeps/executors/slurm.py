@@ -20,8 +20,7 @@ from typing import Any, Literal
 
 import torch
 
-from bench.data import Dataset
-from bench.data.again import load_again
+from bench.data import Dataset, load_again
 from bench.machine.files import read_json, write_json
 from bench.sweeps.execute import Handle, WorkerDied
 from bench.sweeps.executors import Place
