@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from bench.records import Sweep
     from bench.sweeps.plan import Variant
     from bench.training.run import Job
-
-RFID_SECONDS_PER_IMAGE = 0.12
-"""Inception on two CPU cores, for the message that says why rFID is left out there."""
 
 
 @options.training("results/DATASET-PRESET")
@@ -116,13 +113,14 @@ class Work:
     def load(self) -> None:
         """What it works with: metrics, device, images."""
         from bench import data
+        from bench.metrics import catalogue, weights
 
         given = self.given
         if given.tensorboard:
             _check_tensorboard()
-        self.metrics = metric_names(given.metrics)
+        self.metrics = catalogue.images(options.names(given.metrics) if given.metrics is not None else None)
         self.device: Literal["cpu", "cuda"] = self.place.device(given.device)
-        self.absent = absent_metrics(self.metrics, self.device, asked=given.metrics is not None)
+        self.absent = weights.absent(self.metrics, self.device, asked=given.metrics is not None)
         self.dataset = data.load(given.dataset, image_size=given.image_size, progress=not self.quiet)
 
     @property
@@ -205,39 +203,6 @@ def _check_tensorboard() -> None:
 
     if importlib.util.find_spec("tensorboard") is None:
         raise ValueError("--tensorboard needs TensorBoard, which is not installed; type pip install '.[tensorboard]'")
-
-
-def metric_names(text: str | None) -> tuple[str, ...]:
-    """Image metrics named in a comma-separated list; all when there is none. The others are always measured.
-
-    Raises ValueError for an unknown name.
-    """
-    from bench.metrics import catalogue
-    from bench.text import nearest
-
-    names = catalogue.names("image") if text is None else options.names(text)
-    for name in names:
-        if name not in catalogue.METRICS:
-            raise ValueError(f"unknown metric {name!r}; {nearest(name, catalogue.METRICS)}")
-    return tuple(name for name in catalogue.names("image") if name in names)
-
-
-def absent_metrics(names: Sequence[str], device: str, *, asked: bool) -> Mapping[str, str]:
-    """Those of `names` that cannot be computed here, and why. Raises ValueError if they were asked for by name."""
-    from bench.metrics import weights
-
-    absent = {}
-    for name in names:
-        available, reason = weights.available(name)
-        if not available:
-            if asked:
-                raise ValueError(f"--metrics {name}: {reason}")
-            absent[name] = reason
-        elif name == "rfid" and device == "cpu" and not asked:
-            absent[name] = (
-                f"about {RFID_SECONDS_PER_IMAGE:g} s per test image and readout on the CPU; --metrics rfid computes it"
-            )
-    return absent
 
 
 def summarise(sweep: "Sweep") -> None:
