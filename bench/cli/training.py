@@ -1,6 +1,7 @@
 """The commands that train: `bench run` and `bench ablate`."""
 
 import contextlib
+import functools
 import itertools
 import sys
 from collections.abc import Iterable, Sequence
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 def run(estimator: options.Estimators, given: Training) -> None:
     """Train and measure estimators; leaves a table and figures. The same command again continues."""
     work = prepare_run(estimator, given)
-    summarise(_carry_out(work))
+    _carry_out(work)
+    summarise(work.sweep)
     exit_if_any_failed(work.folder)
 
 
@@ -149,7 +151,7 @@ class Work:
         self._executor = self.place.executor(self.dataset, self.folder, self.device)
         self.jobs = sweep.jobs(planned, self.folder, self.given.checkpoint_every, self.given.tensorboard)
 
-    def carry_out(self) -> "Sweep":
+    def carry_out(self) -> None:
         """Do all runs and write the table; a run that fails is recorded. Raises `bench.sweeps.execute.Stuck`."""
         from bench import records
         from bench.sweeps import execute
@@ -157,9 +159,15 @@ class Work:
         execute.queue(self.jobs, fresh=self.given.fresh)
         with self._shown():
             execute.execute(self.jobs, self._executor, retries=self.given.retries, ended=self._say_ended)
-        rows = records.load(self.folder)
-        records.write_table(rows, self.folder)
-        return records.read(self.folder, rows)
+        self.rows = records.load(self.folder)
+        records.write_table(self.rows, self.folder)
+
+    @functools.cached_property
+    def sweep(self) -> "Sweep":
+        """What was carried out, read once."""
+        from bench import records
+
+        return records.read(self.folder, self.rows)
 
     def _say(self, line: str) -> None:
         if not self.quiet:
@@ -183,12 +191,12 @@ class Work:
         return status.shown(self.folder, Console(stderr=True))
 
 
-def _carry_out(work: Work) -> "Sweep":
+def _carry_out(work: Work) -> None:
     """Exits in words if it cannot be done now."""
     from bench.sweeps.execute import Stuck
 
     try:
-        return work.carry_out()
+        work.carry_out()
     except Stuck as error:
         typer.echo(f"bench: {error}", err=True)
         raise typer.Exit(1) from None
