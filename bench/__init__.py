@@ -67,10 +67,10 @@ def run(
     )
     work = training.prepare_run([estimator] if isinstance(estimator, str) else list(estimator), given, quiet=True)
     try:
-        sweep = work.carry_out()
+        work.carry_out()
     except Stuck as error:
         raise RuntimeError(str(error)) from None
-    figures.draw(sweep, sweep.path / "figures")
+    figures.draw(work.sweep, work.folder / "figures")
     failed = sum(state["state"] == "failed" for state in records.states(work.folder))
     if failed:
         warnings.warn(f"{counted(failed, 'run')} failed; see {work.folder}/runs/*/traceback.txt", stacklevel=2)

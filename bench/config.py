@@ -181,20 +181,20 @@ def _check_preset(where: str, preset: Mapping[str, Any]) -> None:
 
 
 def _check_settings(where: str, settings: Mapping[str, Any]) -> None:
+    by_image_size = {"length": 1} if settings.get("length", 0) is None else {}
     try:
-        # no length: by the size of the images
-        Settings(**{**settings, "length": settings.get("length") or 1})
+        Settings(**{**settings, **by_image_size})
     except ValidationError as error:
         raise ValueError(f"{where}: {_in_words(error, settings)}") from None
 
 
-def _in_words(error: ValidationError, settings: Mapping[str, object]) -> str:
+def _in_words(error: ValidationError, settings: Mapping[str, object], advice: str = "") -> str:
     """What is wrong first."""
     first = error.errors()[0]
     if not first["loc"]:
         return str(first["ctx"]["error"])  # type: ignore[typeddict-item]
     key = str(first["loc"][0])
-    return f"{key}={settings.get(key)}: {first['msg'].lower()}; try --set {key}=..."
+    return f"{key}={settings.get(key)}: {first['msg'].lower()}{advice.format(key)}"
 
 
 def check_setting(key: str, value: object) -> None:
@@ -224,23 +224,17 @@ class Preset:
         self.rules: list[dict[str, Any]] = found[name]["rules"]
         self.seeds: int = found[name]["seeds"]
 
-    def _matching(self, name: str, posterior: str) -> list[dict]:
-        return [
-            rule for rule in self.rules
-            if rule["estimator"] == name and rule.get("posterior", posterior) == posterior
-        ]  # fmt: skip
+    def _matching(self, name: str, posterior: str) -> list[dict[str, Any]]:
+        mine = [rule for rule in self.rules if rule["estimator"] == name]
+        return [rule for rule in mine if rule.get("posterior", posterior) == posterior]
 
     def arguments(self, posterior: str) -> dict[str, dict[str, object]]:
         """Estimator arguments by estimator name, for `estimators.parse`."""
-        names = {rule["estimator"] for rule in self.rules}
-        return {
-            name: {
-                key: value
-                for rule in self._matching(name, posterior)
-                for key, value in rule.get("arguments", {}).items()
-            }
-            for name in names
-        }
+        found: dict[str, dict[str, object]] = {rule["estimator"]: {} for rule in self.rules}
+        for name, given in found.items():
+            for rule in self._matching(name, posterior):
+                given |= rule.get("arguments", {})
+        return found
 
     def run_settings(self, name: str, posterior: str) -> dict[str, object]:
         """RunConfig fields for one estimator."""
@@ -301,7 +295,7 @@ def resolve(
             **settings,  # type: ignore[arg-type]
         )
     except ValidationError as error:
-        raise ValueError(_in_words(error, settings)) from None
+        raise ValueError(_in_words(error, settings, "; try --set {}=...")) from None
 
 
 def _default_length(shape: tuple[int, int, int]) -> int:

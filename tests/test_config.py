@@ -183,6 +183,8 @@ def test_a_preset_file_without_mistakes_is_read(written):
         ("{lr: 0.002", "{device: cpu", "quick: rules: set: no key 'device'"),
         ("steps: 1000", "steps: many", "digits.yaml, quick: steps=many: "),
         ("steps: 1000, ", "", "digits.yaml, quick: steps=None: field required"),
+        ("length: 4", "length: 0", "digits.yaml, quick: length=0: "),
+        ("length: 4, ", "", "digits.yaml, quick: length=None: field required"),
         ("seeds: 2", "seeds: 0", "digits.yaml, quick: seeds=0: a whole number"),
         ("heads: 4", "heads: 3", "digits.yaml, quick: width=32 does not divide into heads=3"),
         ("beta_end: 0.01", "beta_end: 0", "digits.yaml, quick: beta=0.3 cannot decay exponentially"),

@@ -22,6 +22,7 @@ Estimators = Annotated[
     list[str],
     typer.Option("--estimator", "-e", help="all, or a list such as daps:k=16,vq,fsq; may be repeated"),
 ]
+PresetName = Annotated[str, typer.Option(help="quick, standard, paper, or another that bench list presets names")]
 PosteriorName = Annotated[PosteriorChoice, typer.Option(help="how q(z|x) factorises over positions")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to train")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value of any setting; may be repeated")]
@@ -38,9 +39,7 @@ class Training:
     """What a command that trains is told, whatever it trains: every field is an option."""
 
     dataset: Annotated[str, typer.Option(help=", ".join(specs()))]
-    preset: Annotated[str, typer.Option(help="quick, standard, paper, or another that bench list presets names")] = (
-        "standard"
-    )
+    preset: PresetName = "standard"
     posterior: PosteriorName = "factorised"
     seeds: Annotated[int | None, _AtLeast1(help="seeds 0, 1, ... [default: the preset's]")] = None
     steps: Annotated[int | None, _AtLeast1(help="optimiser steps [default: the preset's]")] = None

@@ -1,9 +1,10 @@
 """The commands that train: `bench run` and `bench ablate`."""
 
 import contextlib
+import functools
 import itertools
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,15 +20,13 @@ if TYPE_CHECKING:
     from bench.sweeps.plan import Variant
     from bench.training.run import Job
 
-RFID_SECONDS_PER_IMAGE = 0.12
-"""Inception on two CPU cores, for the message that says why rFID is left out there."""
-
 
 @options.training("results/DATASET-PRESET")
 def run(estimator: options.Estimators, given: Training) -> None:
     """Train and measure estimators; leaves a table and figures. The same command again continues."""
     work = prepare_run(estimator, given)
-    summarise(_carry_out(work))
+    _carry_out(work)
+    summarise(work.sweep)
     exit_if_any_failed(work.folder)
 
 
@@ -117,13 +116,14 @@ class Work:
     def load(self) -> None:
         """What it works with: metrics, device, images."""
         from bench import data
+        from bench.metrics import catalogue, weights
 
         given = self.given
         if given.tensorboard:
             _check_tensorboard()
-        self.metrics = metric_names(given.metrics)
+        self.metrics = catalogue.images(options.names(given.metrics) if given.metrics is not None else None)
         self.device: Literal["cpu", "cuda"] = self.place.device(given.device)
-        self.absent = absent_metrics(self.metrics, self.device, asked=given.metrics is not None)
+        self.absent = weights.absent(self.metrics, self.device, asked=given.metrics is not None)
         self.dataset = data.load(given.dataset, image_size=given.image_size, progress=not self.quiet)
 
     @property
@@ -152,7 +152,7 @@ class Work:
         self._executor = self.place.executor(self.dataset, self.folder, self.device)
         self.jobs = sweep.jobs(planned, self.folder, self.given.checkpoint_every, self.given.tensorboard)
 
-    def carry_out(self) -> "Sweep":
+    def carry_out(self) -> None:
         """Do all runs and write the table; a run that fails is recorded. Raises `bench.sweeps.execute.Stuck`."""
         from bench import records
         from bench.sweeps import execute
@@ -160,9 +160,15 @@ class Work:
         execute.queue(self.jobs, fresh=self.given.fresh)
         with self._shown():
             execute.execute(self.jobs, self._executor, retries=self.given.retries, ended=self._say_ended)
-        rows = records.load(self.folder)
-        records.write_table(rows, self.folder)
-        return records.read(self.folder, rows)
+        self.rows = records.load(self.folder)
+        records.write_table(self.rows, self.folder)
+
+    @functools.cached_property
+    def sweep(self) -> "Sweep":
+        """What was carried out, read once."""
+        from bench import records
+
+        return records.read(self.folder, self.rows)
 
     def _say(self, line: str) -> None:
         if not self.quiet:
@@ -186,12 +192,12 @@ class Work:
         return status.shown(self.folder, Console(stderr=True))
 
 
-def _carry_out(work: Work) -> "Sweep":
+def _carry_out(work: Work) -> None:
     """Exits in words if it cannot be done now."""
     from bench.sweeps.execute import Stuck
 
     try:
-        return work.carry_out()
+        work.carry_out()
     except Stuck as error:
         typer.echo(f"bench: {error}", err=True)
         raise typer.Exit(1) from None
@@ -206,39 +212,6 @@ def _check_tensorboard() -> None:
 
     if importlib.util.find_spec("tensorboard") is None:
         raise ValueError("--tensorboard needs TensorBoard, which is not installed; type pip install '.[tensorboard]'")
-
-
-def metric_names(text: str | None) -> tuple[str, ...]:
-    """Image metrics named in a comma-separated list; all when there is none. The others are always measured.
-
-    Raises ValueError for an unknown name.
-    """
-    from bench.metrics import catalogue
-    from bench.text import nearest
-
-    names = catalogue.names("image") if text is None else options.names(text)
-    for name in names:
-        if name not in catalogue.METRICS:
-            raise ValueError(f"unknown metric {name!r}; {nearest(name, catalogue.METRICS)}")
-    return tuple(name for name in catalogue.names("image") if name in names)
-
-
-def absent_metrics(names: Sequence[str], device: str, *, asked: bool) -> Mapping[str, str]:
-    """Those of `names` that cannot be computed here, and why. Raises ValueError if they were asked for by name."""
-    from bench.metrics import weights
-
-    absent = {}
-    for name in names:
-        available, reason = weights.available(name)
-        if not available:
-            if asked:
-                raise ValueError(f"--metrics {name}: {reason}")
-            absent[name] = reason
-        elif name == "rfid" and device == "cpu" and not asked:
-            absent[name] = (
-                f"about {RFID_SECONDS_PER_IMAGE:g} s per test image and readout on the CPU; --metrics rfid computes it"
-            )
-    return absent
 
 
 def summarise(sweep: "Sweep") -> None:

@@ -78,20 +78,16 @@ def _crops(
     found = []
     for photograph in photographs.values():
         for start, stop in bands:
-            band = _shrunk(_band(photograph, start, stop))
+            band = _shrunk(photograph, start, stop)
             windows = np.lib.stride_tricks.sliding_window_view(band, (_SIDE, _SIDE), axis=(0, 1))
             crops = windows[::stride, ::stride].reshape(-1, 3, _SIDE, _SIDE)
             found.append(crops[crops.std(axis=(2, 3)).max(axis=1) >= _CONTRAST])
     return torch.from_numpy(np.concatenate(found))
 
 
-def _band(photograph: UInt8[np.ndarray, "h w 3"], start: float, stop: float) -> UInt8[np.ndarray, "h b 3"]:
-    """The columns from share `start` to share `stop` of the width."""
+def _shrunk(photograph: UInt8[np.ndarray, "h w 3"], start: float, stop: float) -> UInt8[np.ndarray, "i j 3"]:
+    """The columns from share `start` to share `stop` of the width, made smaller."""
     width = photograph.shape[1]
-    return photograph[:, round(start * width) : round(stop * width)]
-
-
-def _shrunk(band: UInt8[np.ndarray, "h b 3"]) -> UInt8[np.ndarray, "i j 3"]:
-    image = Image.fromarray(band)
+    image = Image.fromarray(photograph[:, round(start * width) : round(stop * width)])
     size = (int(image.width / _SHRINK), int(image.height / _SHRINK))
     return np.asarray(image.resize(size, Image.Resampling.BICUBIC))

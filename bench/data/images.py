@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,30 +20,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-@runtime_checkable
-class Images(Protocol):
-    """One split: `len()` images of one `shape` (c, h, w) with c in {1, 3}."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]: ...
-
-    def __len__(self) -> int: ...
-
-    def batches(self, order: Iterable[Int[Tensor, "_"]]) -> Iterator[UInt8[Tensor, "_ c h w"]]:
-        """The images with these indices, batch by batch (of any sizes), on the split's device.
-
-        A split that is read from files takes up to two batches of `order` before they are needed.
-        """
-        ...
-
-    def to(self, device: torch.device, *, held: bool) -> "Images":
-        """The same images, handed out on `device`, and `held` there."""
-        ...
-
-
 @dataclass(frozen=True)
 class Resident:
-    """A split held in memory; batches are gathered where the pixels are and arrive on `device`."""
+    """A split of images of one `shape` (c, h, w), c in {1, 3}, held in memory."""
 
     pixels: UInt8[Tensor, "n c h w"]
     device: torch.device = CPU
@@ -57,16 +36,19 @@ class Resident:
         return len(self.pixels)
 
     def batches(self, order: Iterable[Int[Tensor, "_"]]) -> Iterator[UInt8[Tensor, "_ c h w"]]:
+        """The images with these indices, batch by batch (of any sizes), on `device`."""
         for index in order:
             yield self.pixels[index.to(self.pixels.device)].to(self.device)
 
     def to(self, device: torch.device, *, held: bool) -> "Resident":
+        """The same images, handed out on `device`, and `held` there."""
         return Resident(self.pixels.to(device) if held else self.pixels, device)
 
 
 @dataclass(frozen=True)
 class Streamed:
-    """A split too large for memory: every batch is decoded from its files, a little ahead of time."""
+    """The same, too large for memory: every batch is decoded from its files, up to two batches of `order` before it is
+    needed."""
 
     shape: tuple[int, int, int]
     names: list[str]
@@ -89,6 +71,10 @@ class Streamed:
         for index, batch in zip(order, self.batches(order), strict=True):
             pixels[index.to(device)] = batch.to(device)
         return Resident(pixels, device)
+
+
+Images = Resident | Streamed
+"""One split."""
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,8 @@ from pathlib import Path
 from bench.machine.devices import cores
 
 PACKAGES = (
-    "discrete-latents-bench",
-    "torch",
-    "torchvision",
-    "torch-fidelity",
-    "lpips",
-    "torchmetrics",
-    "numpy",
-    "pandas",
-)
+    "discrete-latents-bench", "torch", "torchvision", "torch-fidelity", "lpips", "torchmetrics", "numpy", "pandas",
+)  # fmt: skip
 
 
 def package_versions() -> dict[str, str]:
@@ -61,11 +54,7 @@ def processor() -> str:
 def hardware() -> dict[str, object]:
     import torch
 
-    found: dict[str, object] = {
-        "cpu": processor(),
-        "cores": cores(),
-        "threads": torch.get_num_threads(),
-    }
+    found: dict[str, object] = {"cpu": processor(), "cores": cores(), "threads": torch.get_num_threads()}
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
         found["cuda"] = torch.version.cuda
@@ -103,11 +92,8 @@ def imported_files(module: str) -> list[Path]:
             elif isinstance(node, ast.Import):
                 waiting += [alias.name for alias in node.names]
     root = Path(__file__).parents[2]
-    every = {
-        *found.values(),
-        *(path for package in ("estimators", "models") for path in (root / package).rglob("*.py")),
-    }
-    return sorted(every)
+    by_name = (path for package in ("estimators", "models") for path in (root / package).rglob("*.py"))
+    return sorted({*found.values(), *by_name})
 
 
 def _source(module: str) -> Path | None:

@@ -3,8 +3,11 @@
 A new metric is an entry here and its function: in `SCORES` of `images.py` for images, in `evaluate.py` for codes.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from bench.text import nearest
 
 SSIM_WINDOW = 11
 """Pixels; with a standard deviation of 1.5, the window of Wang et al. 2004."""
@@ -177,6 +180,15 @@ def names(kind: str) -> list[str]:
     return [name for name, metric in METRICS.items() if metric.kind == kind]
 
 
+def images(wanted: Iterable[str] | None) -> tuple[str, ...]:
+    """Image metrics among those wanted, or all: what is measured besides anyway needs no choice. Raises ValueError for
+    what is not measured."""
+    chosen = list(METRICS if wanted is None else wanted)
+    for name in chosen:
+        find(name)
+    return tuple(name for name in names("image") if name in chosen)
+
+
 def ranked() -> list[str]:
     """Those that order methods, the first to be asked first."""
     found = [(metric.rank, name) for name, metric in METRICS.items() if metric.rank is not None]
@@ -191,7 +203,7 @@ def columns() -> list[str]:
 def find(name: str) -> Metric:
     """Raises ValueError for what is not measured."""
     if name not in METRICS:
-        raise ValueError(f"unknown metric {name!r}; try one of {', '.join(METRICS)}")
+        raise ValueError(f"unknown metric {name!r}; {nearest(name, METRICS)}")
     return METRICS[name]
 
 

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import os
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,8 @@ from bench.metrics.catalogue import METRICS
 
 TIMEOUT = 10.0
 """Seconds without an answer or a byte after which a download counts as failed."""
+RFID_SECONDS_PER_IMAGE = 0.12
+"""Inception on two CPU cores, for the message that says why rFID is left out there."""
 
 State = Literal["present", "missing", "corrupt"]
 
@@ -89,6 +92,22 @@ def available(metric: str) -> tuple[bool, str]:
     if find(name):
         return True, ""
     return False, f"{_lacking(metric, name)}; {problem}; run `bench fetch weights` where there is a network"
+
+
+def absent(metrics: Iterable[str], device: str, *, asked: bool) -> dict[str, str]:
+    """Those of the image metrics that will not be computed here, and why. Raises ValueError if one was `asked` for."""
+    found = {}
+    for metric in metrics:
+        ok, reason = available(metric)
+        if not ok and asked:
+            raise ValueError(f"--metrics {metric}: {reason}")
+        if not ok:
+            found[metric] = reason
+        elif metric == "rfid" and device == "cpu" and not asked:
+            found[metric] = (
+                f"about {RFID_SECONDS_PER_IMAGE:g} s per test image and readout on the CPU; --metrics rfid computes it"
+            )
+    return found
 
 
 def fetch(*, progress: bool = True) -> list[str]:

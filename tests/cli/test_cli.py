@@ -286,6 +286,19 @@ def test_fetch_names_what_can_be_fetched(bench):
     assert "did you mean cifar10?" in err
 
 
+@pytest.mark.parametrize("command", ["run", "ablate", "gradients"])
+def test_what_is_advised_for_images_of_several_sizes_is_an_option_there(bench, tmp_path, command):
+    for name, size in (("train/a.png", (8, 8)), ("train/b.png", (9, 8)), ("test/c.png", (8, 8))):
+        path = tmp_path / "mine" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size).save(path)
+    what = {"ablate": ["beta"]}.get(command, ["-e", "daps"])
+    code, _, err = bench(command, *what, "--dataset", "folder:mine")
+    assert code == 2
+    assert "give --image-size N" in err
+    assert "--image-size " in bench(command, "--help")[1]
+
+
 def test_images_of_ones_own_train_through_a_folder(bench, tmp_path):
     generator = torch.Generator().manual_seed(0)
     for split, count in (("train", 20), ("test", 6)):

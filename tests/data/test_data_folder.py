@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.image_folders import as_set, everything, fill, load, picture, refused, save, zipped
 from PIL import Image
 
 from bench import data
@@ -21,52 +22,6 @@ def no_unexpected_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
-
-
-def picture(seed: int, size: tuple[int, int] = (8, 6), mode: str = "RGB") -> Image.Image:
-    height, width = size
-    array = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(array).convert(mode)
-
-
-def save(root: Path, name: str, image: Image.Image) -> Path:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
-    return path
-
-
-def fill(root: Path, train: int = 4, test: int = 3, **kwargs) -> Path:
-    for i in range(train):
-        save(root, f"train/{i:03}.png", picture(i, **kwargs))
-    for i in range(test):
-        save(root, f"test/{i:03}.png", picture(1000 + i, **kwargs))
-    return root
-
-
-def zipped(root: Path, archive: Path, compression: int = zipfile.ZIP_DEFLATED) -> Path:
-    with zipfile.ZipFile(archive, "w", compression) as file:
-        for path in sorted(root.rglob("*")):
-            file.write(path, path.relative_to(root))
-    return archive
-
-
-def load(path: Path, **kwargs) -> data.Dataset:
-    return data.load(f"folder:{path}", **kwargs)
-
-
-def everything(split: data.Images) -> torch.Tensor:
-    return torch.cat(list(split.batches(torch.arange(len(split)).split(3))))
-
-
-def as_set(pixels: torch.Tensor) -> set[bytes]:
-    return {image.numpy().tobytes() for image in pixels}
-
-
-def refused(path: Path, **kwargs) -> str:
-    with pytest.raises(ValueError, match=r"^[^\n]+$") as error:
-        load(path, **kwargs)
-    return str(error.value)
 
 
 # what is found
@@ -364,50 +319,3 @@ def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch, name):
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert f"cannot read {str(locked)!r}: Permission denied" in refused(tmp_path)
-
-
-# streaming
-
-
-@pytest.fixture
-def no_memory(monkeypatch):
-    monkeypatch.setattr("bench.data.survey.free_memory", lambda device: 0)
-    monkeypatch.setattr("bench.data.images.free_memory", lambda device: 0)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize("as_zip", [False, True])
-def test_streamed_batches_are_bitwise_those_of_resident_images(tmp_path, request, mode, as_zip):
-    fill(tmp_path / "x", train=99, mode=mode)
-    (tmp_path / "x/train/bad.png").write_text("")
-    path = zipped(tmp_path / "x", tmp_path / "x.zip") if as_zip else tmp_path / "x"
-    drawn = torch.randint(0, 99, (7, 16), generator=torch.Generator().manual_seed(0))
-    order = [*drawn, torch.tensor([], dtype=torch.int64)]
-    with pytest.warns(UserWarning, match="left out 1"):
-        held = load(path, image_size=5).to(CPU)
-    request.getfixturevalue("no_memory")
-    with pytest.warns(UserWarning, match="left out 1"):
-        streamed = load(path, image_size=5).to(CPU)
-    assert type(streamed.train) is not type(held.train)
-    assert (streamed.shape, streamed.fingerprint) == (held.shape, held.fingerprint)
-    assert len(streamed.train) == len(held.train) == 99
-    for a, b in zip(streamed.train.batches(order), held.train.batches(iter(order)), strict=True):
-        assert torch.equal(a, b)
-    assert torch.equal(everything(streamed.test), everything(held.test))
-
-
-def test_what_does_not_fit_the_host_is_held_where_it_does_fit(tmp_path, no_memory, monkeypatch):
-    streamed = load(fill(tmp_path))
-    monkeypatch.setattr("bench.data.images.free_memory", lambda device: 2**30)
-    held = streamed.to(CPU)
-    pixels = everything(streamed.train)
-    for path in tmp_path.glob("*/*.png"):
-        path.unlink()
-    assert torch.equal(everything(held.train), pixels)
-
-
-def test_an_image_that_vanishes_during_a_run_is_named(tmp_path, no_memory):
-    streamed = load(fill(tmp_path))
-    (tmp_path / "train/002.png").unlink()
-    with pytest.raises(ValueError, match=r"'train/002\.png' was an image when the run began"):
-        everything(streamed.train)

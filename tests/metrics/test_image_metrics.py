@@ -7,7 +7,7 @@ from helpers.configs import DIGITS, PIXELS, tiny
 from helpers.images import CPU, digits, measure, noisy, photos
 
 from bench.build import build
-from bench.cli import choose
+from bench.metrics import catalogue, weights
 from bench.metrics import images as image_metrics
 from bench.metrics.catalogue import METRICS, Metric
 from bench.metrics.evaluate import evaluate
@@ -214,9 +214,9 @@ def test_a_new_image_metric_is_one_entry_and_one_function(monkeypatch):
     y = noisy(x, 20.0)
     assert measure(["psnr", "worst"], x, y)["worst"] == (worst(x, y).mean().item(), 5)
     assert image_metrics.provenance(["worst"])["worst"]["definition"] == "max |x - y|"
-    assert choose.metric_names("worst,psnr") == ("psnr", "worst")
-    assert "worst" in choose.metric_names(None)
-    assert choose.absent_metrics(["worst"], "cpu", asked=True) == {}
+    assert catalogue.images(["worst", "psnr"]) == ("psnr", "worst")
+    assert "worst" in catalogue.images(None)
+    assert weights.absent(["worst"], "cpu", asked=True) == {}
     config = tiny("fsq")
     task = build(config, DIGITS.shape, PIXELS)
     measured = evaluate(task, DIGITS.test, config, readout="mode", image_metrics=["worst"], per_position=False)

@@ -135,7 +135,7 @@ def test_more_of_a_cost_that_is_better_higher_is_cheaper():
     [
         (lambda f: stats.at_cost(f, "hours"), "unknown cost 'hours'; try one of step, images, decodes, seconds"),
         (lambda f: stats.common_budget(f, "psnr"), "unknown cost 'psnr'"),
-        (lambda f: stats.cost_to_target(f, "pnsr", 1.0, "step"), "unknown metric 'pnsr'; try one of psnr"),
+        (lambda f: stats.cost_to_target(f, "pnsr", 1.0, "step"), "unknown metric 'pnsr'; did you mean psnr"),
         (lambda f: stats.cost_to_target(f, "psnr", 1.0, "hours"), "unknown cost"),
         (lambda f: stats.reachable_target(f, "pnsr", "digits", "quick"), "unknown metric"),
         (lambda f: stats.lead(stats.finals(f), "pnsr", "digits", "quick"), "unknown metric"),
