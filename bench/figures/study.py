@@ -187,8 +187,8 @@ def sensitivity(sheets: Sequence[ConditionSheet]) -> Drawing | None:
     caption = sentences(
         f"Sensitivity of PSNR to the choice of a setting, {study.name}.",
         tiles if tiled else "",
-        f"{'Right: every' if tiled else 'Every'} setting by what it loses against the best{words}, at {WORST:g} dB where "
-        "that is more or no run finished; the bar is the median.",
+        f"{'Right: every' if tiled else 'Every'} setting by what it loses against the best{words}, at {WORST:g} dB "
+        "where that is more or no run finished; the bar is the median.",
         f"{study.noun.capitalize()}s in the order of what their safest setting loses.",
     )
     return Drawing(figure, caption, study.name if several else sheets[0].about)
@@ -233,7 +233,7 @@ def conditions(sheets: Sequence[ConditionSheet]) -> Drawing | None:
         tick.set_horizontalalignment("right")
     ax.tick_params(axis="y", labelrotation=0, length=0)
     caption = sentences(
-        f"Mean PSNR below the best of the same condition [dB], {study.name}; conditions are not compared with each other.",
+        f"Mean PSNR below the best of the same condition [dB], {study.name}; conditions are not compared.",
         "lost: all runs diverged. Empty: not finished." if not np.isfinite(table).all() else "",
     )
     return Drawing(figure, caption, study.name)

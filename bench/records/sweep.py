@@ -196,8 +196,8 @@ class Comparison:
         steps = self.ended[self.ended["ended"] == "done"].set_index("run")["step"]
         rows = self.tests[self.tests["metric"].str.fullmatch(r"\w+/\d+")]
         rows = rows[rows["step"] == rows["run"].map(steps)]
-        parts = rows["metric"].str.partition("/")
-        rows = rows.assign(measure=parts[0], position=pd.to_numeric(parts[2]))
+        measure, position = (rows["metric"].str.extract(part, expand=False) for part in (r"^(\w+)", r"(\d+)$"))
+        rows = rows.assign(measure=measure, position=pd.to_numeric(position))
         return rows.groupby(["measure", "method", "position"])["value"].mean().reset_index()
 
     @functools.cached_property
