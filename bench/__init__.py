@@ -1,1 +1,110 @@
-"""The benchmark: data, training, metrics, records and figures around the estimators and models."""
+"""The benchmark around the estimators and models, from Python as from the command line:
+
+    import bench
+
+    folder = bench.run(estimator="daps:k=16,vq", dataset="digits", preset="quick", seeds=3)
+    frame = bench.load(folder)  # one row per run, step, split, readout and metric
+    bench.report(folder)
+    bench.compare("results/before", folder)
+
+Nothing heavy is imported before it is needed.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["compare", "load", "report", "run"]
+
+
+def run(
+    estimator: str | Iterable[str],
+    dataset: str,
+    *,
+    preset: str = "standard",
+    posterior: Literal["factorised", "causal", "both"] = "factorised",
+    seeds: int | None = None,
+    metrics: str | None = None,
+    image_size: int | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    workers: int | None = None,
+    fresh: bool = False,
+    out: str | Path | None = None,
+    **settings: object,
+) -> Path:
+    """`bench run` without a terminal: train and measure estimators, leave the table and the figures in the folder that
+    is returned, results/DATASET-PRESET unless `out` names one. The same call again continues.
+
+    `estimator` is a name such as "daps:k=16", several of them, or "all"; `seeds` how many (None: the preset's);
+    `metrics` such as "psnr,rfid"; `image_size` in pixels, of a dataset folder:PATH; `workers` runs at a time;
+    `settings` are those of --set: `steps=2000, lr=1e-3`. Runs that diverge or fail are recorded, see `load`; a failure
+    is also a warning. Raises ValueError, before anything is written, for what does not fit, and RuntimeError if it
+    cannot go on now, as when the disk is full. In a script call it under `if __name__ == "__main__":`, since runs are
+    processes of their own.
+    """
+    import warnings
+
+    from bench import figures, records
+    from bench.cli import options, training
+    from bench.sweeps.execute import Stuck
+    from bench.text import counted
+
+    given = options.Training(
+        dataset=dataset,
+        preset=preset,
+        posterior=posterior,
+        seeds=seeds,
+        metrics=metrics,
+        image_size=image_size,
+        device=device,
+        workers=workers,
+        fresh=fresh,
+        out=None if out is None else Path(out),
+        settings=[f"{key}={value}" for key, value in settings.items()],
+    )
+    work = training.prepare_run([estimator] if isinstance(estimator, str) else list(estimator), given, quiet=True)
+    try:
+        sweep = work.carry_out()
+    except Stuck as error:
+        raise RuntimeError(str(error)) from None
+    figures.draw(sweep, sweep.path / "figures")
+    failed = sum(state["state"] == "failed" for state in records.states(work.folder))
+    if failed:
+        warnings.warn(f"{counted(failed, 'run')} failed; see {work.folder}/runs/*/traceback.txt", stacklevel=2)
+    return work.folder
+
+
+def load(folder: str | Path) -> "pd.DataFrame":
+    """The tidy table of a sweep: one row per (run, step, split, readout, metric), with what it had cost by then.
+
+    Raises ValueError if `folder` is not one that `run` made.
+    """
+    from bench import records
+
+    return records.load(folder)
+
+
+def report(folder: str | Path) -> Path:
+    """Write one self-contained HTML page about a sweep; returns its path. Raises ValueError as `load` does."""
+    from bench import pages
+
+    return pages.write(Path(folder))
+
+
+def compare(before: str | Path, after: str | Path) -> "pd.DataFrame":
+    """What changed between two sweeps, seed by seed: a row per dataset, preset, method and metric with both means,
+    the difference, its 95 % interval and a verdict; see `bench.stats.moved`.
+
+    Raises ValueError if one is no sweep, or has no finished run.
+    """
+    from bench import records, stats
+
+    finals = []
+    for folder in (before, after):
+        finals.append(records.read(folder).finals)
+        if finals[-1].empty:
+            raise ValueError(f"{folder} has no finished run to compare; bench status {folder} says why")
+    return stats.moved(*finals)

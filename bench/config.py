@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 import estimators
 from bench.data import find
@@ -195,6 +195,15 @@ def _in_words(error: ValidationError, settings: Mapping[str, object]) -> str:
         return str(first["ctx"]["error"])  # type: ignore[typeddict-item]
     key = str(first["loc"][0])
     return f"{key}={settings.get(key)}: {first['msg'].lower()}; try --set {key}=..."
+
+
+def check_setting(key: str, value: object) -> None:
+    """Raises ValueError for a value that no run can have, whatever else it has."""
+    field: Any = Settings.model_fields[key]
+    try:
+        TypeAdapter(Annotated[field.annotation, field]).validate_python(value)  # type: ignore[valid-type]
+    except ValidationError as error:
+        raise ValueError(f"{key}={value}: {error.errors()[0]['msg'].lower()}; try {key}=...") from None
 
 
 def presets(dataset: str) -> list[str]:

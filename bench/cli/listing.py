@@ -50,7 +50,8 @@ def metrics() -> Iterator[str]:
     for info in METRICS.values():
         needs = f"; needs {info.weights} weights" if info.weights else ""
         unit = "no unit" if info.unit == "1" else info.unit
-        yield f"{info.name:21} {info.summary} [{unit}, {info.better} is better{needs}]"
+        better = f", {info.better} is better" if info.better else ""
+        yield f"{info.name:21} {info.summary} [{unit}{better}{needs}]"
 
 
 def ablations() -> Iterator[str]:

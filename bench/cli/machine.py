@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from bench.cli import options
+from bench.data.catalogue import downloads
 
 
 def list_(
@@ -27,15 +28,18 @@ def doctor() -> None:
         typer.echo(line)
 
 
-def fetch(
-    names: Annotated[list[str], typer.Argument(help="mnist, fashion_mnist, cifar10, cifar100, weights")],
-) -> None:
+def fetch(names: Annotated[list[str], typer.Argument(help=", ".join([*downloads(), "weights"]))]) -> None:
     """Download what a machine without network will need, with checksums."""
     from bench import data
-    from bench.cli import choose
     from bench.metrics import weights
+    from bench.text import nearest
 
-    for name in choose.downloads(names):
+    valid = [*downloads(), "weights"]
+    wanted = [name for text in names for name in options.names(text)]
+    for name in wanted:
+        if name not in valid:
+            raise ValueError(f"nothing to fetch is called {name!r}; {nearest(name, valid)}")
+    for name in wanted:
         for line in weights.fetch() if name == "weights" else [data.fetch(name)]:
             typer.echo(line)
 
@@ -67,7 +71,7 @@ def speed(
 
     chosen = devices.choose(device)
     texts, posteriors = options.expanded(estimator), options.posteriors(posterior)
-    sizes = [speed.size(name.strip()) for name in dataset.split(",")]
+    sizes = [speed.size(name) for name in options.names(dataset)]
     reference = speed.load(speed.REFERENCE, chosen) if check else None
     timings = []
     for size in sizes:
@@ -97,26 +101,24 @@ def gradients(
     k: Annotated[str, typer.Option("--k", help="samples per image, such as 1,2,4,8 [default: each one's own]")] = "",
     temperature: Annotated[str, typer.Option(help="temperatures, such as 0.5,1 [default: each one's own]")] = "",
     seed: Annotated[int, typer.Option(min=0, help="of network, data and noise")] = 0,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value of any setting")] = None,
+    image_size: options.ImageSize = None,
+    settings: options.Settings = None,
     checkpoint: Annotated[Path | None, typer.Option(help="measure on results/NAME/runs/RUN instead")] = None,
     out: Annotated[Path | None, typer.Option(help="folder [default: results/gradients-DATASET]")] = None,
 ) -> None:
     """Measure bias and variance of gradients: against enumeration, or on the checkpoint of a run."""
     import torch
-    from rich.console import Console
 
-    from bench import data
-    from bench.cli import choose
-    from bench.cli.training import exit_if_any_failed
+    from bench import data, records
+    from bench.cli.training import exit_if_any_failed, summarise
     from bench.config import parse_settings
     from bench.gradients import checkpoint as gradients_of_run
     from bench.gradients import lab
-    from bench.gradients import page as gradient_report
 
     # the networks are tiny, and one thread gives the same numbers on machines of any size
     torch.set_num_threads(1)
     texts, overrides = options.expanded(estimator), parse_settings(settings or [])
-    ks, temperatures = choose.numbers("--k", k, int), choose.numbers("--temperature", temperature, float)
+    ks, temperatures = options.numbers("--k", k, int), options.numbers("--temperature", temperature, float)
 
     def say(line: str) -> None:
         typer.echo(line, err=True)
@@ -125,12 +127,9 @@ def gradients(
         folder = out or Path("results") / f"gradients-{checkpoint.name}"
         gradients_of_run.measure(folder, checkpoint, texts, ks, temperatures, say)
     else:
-        loaded = data.load(dataset, progress=True)
+        loaded = data.load(dataset, image_size=image_size, progress=True)
         folder = out or Path("results") / f"gradients-{loaded.name.replace(':', '-')}"
         lab.measure(folder, texts, options.posteriors(posterior), ks, temperatures, loaded, seed, overrides, say)
-    table, paths = gradient_report.report(folder)
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(table)
-    for path in paths:
-        console.print(f"  {path}", highlight=False, soft_wrap=True)
+    records.write_table(records.load(folder), folder)
+    summarise(records.read(folder))
     exit_if_any_failed(folder)

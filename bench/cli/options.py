@@ -1,62 +1,103 @@
-"""Options that several commands share, and what they stand for."""
+"""Options that several commands share, each declared once, and what they stand for."""
 
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
+
+from bench.data.catalogue import specs
+from bench.sweeps.executors import OPTIONS, Name, Place
 
 if TYPE_CHECKING:
     from bench.config import Posterior
 
+T = TypeVar("T", int, float)
 PosteriorChoice = Literal["factorised", "causal", "both"]
 
 Estimators = Annotated[
     list[str],
     typer.Option("--estimator", "-e", help="all, or a list such as daps:k=16,vq,fsq; may be repeated"),
 ]
-Dataset = Annotated[str, typer.Option(help="digits, photos, mnist, fashion_mnist, cifar10, cifar100, folder:PATH")]
-PresetName = Annotated[str, typer.Option(help="quick, standard, paper, or another that bench list presets names")]
 PosteriorName = Annotated[PosteriorChoice, typer.Option(help="how q(z|x) factorises over positions")]
-Seeds = Annotated[int | None, typer.Option(min=1, help="seeds 0, 1, ... [default: the preset's]")]
-Steps = Annotated[int | None, typer.Option(min=1, help="optimiser steps [default: the preset's]")]
-ImageSize = Annotated[int | None, typer.Option(min=1, help="resize and crop, for folder:PATH")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value of any setting; may be repeated")]
-Metrics = Annotated[str | None, typer.Option(help="image metrics to compute, such as psnr,rfid")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to train")]
-Fresh = Annotated[bool, typer.Option("--fresh", help="run again what is finished")]
-Retries = Annotated[int, typer.Option(min=0, help="times that a failed run is tried again")]
-CheckpointEvery = Annotated[
-    int | None, typer.Option(min=1, help="steps between checkpoints [default: at every evaluation]")
-]
-TensorBoard = Annotated[
-    bool, typer.Option("--tensorboard", help="also write OUT/tensorboard, for tensorboard --logdir")
-]
-Executor = Annotated[
-    Literal["local", "ray", "slurm"], typer.Option(help="this machine, a Ray cluster, or a Slurm site")
-]
-Workers = Annotated[
-    int | None,
-    typer.Option(min=1, help="runs at a time [default: run: 1, ablate: one per core, on GPUs --runs-per-gpu each]"),
-]
-Threads = Annotated[
-    int | None, typer.Option(min=1, help="cores per run [default: those here divided by --workers; elsewhere 1]")
-]
-RunsPerGPU = Annotated[int | None, typer.Option(min=1, help="runs that share one GPU [default: 1]")]
-Address = Annotated[
-    str | None, typer.Option(help="ray: HOST:PORT of the cluster [default: the one here, or a new one]")
-]
-Partition = Annotated[str | None, typer.Option(help="slurm: where to queue")]
-GPUs = Annotated[int | None, typer.Option(min=1, help="slurm: GPUs per run [default: 1 with --device cuda]")]
-Minutes = Annotated[
-    int | None, typer.Option(min=1, help="slurm: minutes after which a run queues again [default: 240]")
-]
-Sbatch = Annotated[
-    list[str] | None, typer.Option(help="slurm: any option of sbatch, such as account=me; may be repeated")
-]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value of any setting; may be repeated")]
 Folder = Annotated[Path, typer.Argument(help="results/NAME")]
 
+_REQUIRED, _KEYWORD = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
+_AtLeast1 = functools.partial(typer.Option, min=1)
 
-def expanded(chosen: list[str]) -> list[str]:
+ImageSize = Annotated[int | None, _AtLeast1(help="resize and crop, for folder:PATH")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a command that trains is told, whatever it trains: every field is an option."""
+
+    dataset: Annotated[str, typer.Option(help=", ".join(specs()))]
+    preset: Annotated[str, typer.Option(help="quick, standard, paper, or another that bench list presets names")] = (
+        "standard"
+    )
+    posterior: PosteriorName = "factorised"
+    seeds: Annotated[int | None, _AtLeast1(help="seeds 0, 1, ... [default: the preset's]")] = None
+    steps: Annotated[int | None, _AtLeast1(help="optimiser steps [default: the preset's]")] = None
+    image_size: ImageSize = None
+    settings: Settings = None
+    metrics: Annotated[str | None, typer.Option(help="image metrics to compute, such as psnr,rfid")] = None
+    device: Device = "auto"
+    out: Path | None = None
+    fresh: Annotated[bool, typer.Option("--fresh", help="run again what is finished")] = False
+    retries: Annotated[int, typer.Option(min=0, help="times that a failed run is tried again")] = 1
+    checkpoint_every: Annotated[
+        int | None, _AtLeast1(help="steps between checkpoints [default: at every evaluation]")
+    ] = None
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="also write OUT/tensorboard, for tensorboard --logdir")
+    ] = False
+    executor: Annotated[Name, typer.Option(help="this machine, a Ray cluster, or a Slurm site")] = "local"
+    workers: Annotated[int | None, _AtLeast1(help=OPTIONS["workers"].help)] = None
+    threads: Annotated[int | None, _AtLeast1(help=OPTIONS["threads"].help)] = None
+    runs_per_gpu: Annotated[int | None, _AtLeast1(help=OPTIONS["runs_per_gpu"].help)] = None
+    address: Annotated[str | None, typer.Option(help=OPTIONS["address"].help)] = None
+    partition: Annotated[str | None, typer.Option(help=OPTIONS["partition"].help)] = None
+    gpus: Annotated[int | None, _AtLeast1(help=OPTIONS["gpus"].help)] = None
+    time: Annotated[int | None, _AtLeast1(help=OPTIONS["time"].help)] = None
+    sbatch: Annotated[list[str] | None, typer.Option(help=OPTIONS["sbatch"].help)] = None
+
+    def place(self, *, many_runs: bool) -> Place:
+        """Where it trains. Raises ValueError for an option that goes with another executor."""
+        return Place(self.executor, **{name: getattr(self, name) for name in OPTIONS}, many_runs=many_runs)
+
+
+def training(folder: str, **defaults: object) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorates a command with a parameter `given: Training`, which becomes an option per field. `folder` says in the
+    help where it leaves its results unless told; `defaults` replace those of fields."""
+    out = Annotated[Path | None, typer.Option(help=f"folder [default: {folder}]")]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [one for one in inspect.signature(command).parameters.values() if one.name != "given"]
+        common = []
+        for field in fields(Training):
+            default = _REQUIRED if field.default is MISSING else defaults.get(field.name, field.default)
+            annotation = out if field.name == "out" else field.type
+            common.append(inspect.Parameter(field.name, _KEYWORD, default=default, annotation=annotation))
+        parameters = [*(one.replace(kind=_KEYWORD) for one in own), *common]
+
+        @functools.wraps(command)
+        def called(**values: Any) -> None:
+            command(given=Training(**{one.name: values.pop(one.name) for one in common}), **values)
+
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {one.name: one.annotation for one in parameters}
+        return called
+
+    return decorate
+
+
+def expanded(chosen: Sequence[str]) -> list[str]:
     """Every --estimator, lists split and `all` spelled out. Raises ValueError if there is none."""
     import estimators
 
@@ -69,3 +110,16 @@ def expanded(chosen: list[str]) -> list[str]:
 
 def posteriors(chosen: PosteriorChoice) -> "tuple[Posterior, ...]":
     return ("factorised", "causal") if chosen == "both" else (chosen,)
+
+
+def numbers(option: str, text: str, kind: type[T]) -> list[T]:
+    """A comma-separated list of numbers. Raises ValueError for anything else."""
+    try:
+        return [kind(piece) for piece in names(text)]
+    except ValueError:
+        raise ValueError(f"{option} {text} is not a list of numbers; try {option} 1,2,4") from None
+
+
+def names(text: str) -> list[str]:
+    """A comma-separated list."""
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import typer
 
 from bench.cli import options
-from bench.cli.training import summarise
 
 
 def status(
@@ -34,26 +33,27 @@ def plot(
     ] = "screen",
 ) -> None:
     """Draw the figures again, from the records alone: with the table, or for a paper."""
-    from bench import records
+    from bench import figures, records
+    from bench.cli.training import summarise
 
+    sweep = records.read(folder)
     if style == "screen":
-        records.load(folder)
-        summarise(folder)
+        summarise(sweep)
         return
-    from bench.figures import paper
-
-    paths = paper.draw(folder)
+    paths = figures.draw(sweep, folder / "figures" / "paper", "paper")
     for path in paths:
         typer.echo(f"  {path}")
     if not paths:
         typer.echo(f"bench: no figures: no run in {folder} has finished; see bench status {folder}", err=True)
 
 
-def report(folder: options.Folder) -> None:
+def report(
+    folder: options.Folder, out: Annotated[Path | None, typer.Option(help="file [default: report.html in it]")] = None
+) -> None:
     """Write one self-contained HTML page: who won and how sure that is, curves, reconstructions, failures."""
-    from bench import pages as report
+    from bench import pages
 
-    typer.echo(report.write(folder))
+    typer.echo(pages.write(folder, out))
 
 
 def table(
@@ -64,8 +64,7 @@ def table(
     """Print the final metrics as a table for a paper, intervals and best values marked."""
     from bench import records, tables
 
-    names = tuple(name.strip() for name in metrics.split(",") if name.strip())
-    typer.echo(tables.write(records.read(folder), names, format), nl=False)
+    typer.echo(tables.write(records.read(folder), tuple(options.names(metrics)), format), nl=False)
 
 
 def diff(

@@ -1,86 +1,55 @@
 """The commands that train: `bench run` and `bench ablate`."""
 
+import contextlib
 import itertools
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from bench.cli import options
+from bench.cli.options import Training
+from bench.sweeps.executors import warm_up
+from bench.text import counted
 
 if TYPE_CHECKING:
-    from bench.data import Dataset
-    from bench.sweeps.execute import Executor
-    from bench.sweeps.executors import Place
-    from bench.sweeps.plan import Sweep
+    from bench.records import Sweep
+    from bench.sweeps.plan import Variant
     from bench.training.run import Job
 
+RFID_SECONDS_PER_IMAGE = 0.12
+"""Inception on two CPU cores, for the message that says why rFID is left out there."""
 
-def run(
-    estimator: options.Estimators,
-    dataset: options.Dataset,
-    preset: options.PresetName = "standard",
-    posterior: options.PosteriorName = "factorised",
-    seeds: options.Seeds = None,
-    steps: options.Steps = None,
-    image_size: options.ImageSize = None,
-    settings: options.Settings = None,
-    metrics: options.Metrics = None,
-    device: options.Device = "auto",
-    out: Annotated[Path | None, typer.Option(help="folder [default: results/DATASET-PRESET]")] = None,
-    fresh: options.Fresh = False,
-    retries: options.Retries = 1,
-    checkpoint_every: options.CheckpointEvery = None,
-    tensorboard: options.TensorBoard = False,
-    executor: options.Executor = "local",
-    workers: options.Workers = None,
-    threads: options.Threads = None,
-    runs_per_gpu: options.RunsPerGPU = None,
-    address: options.Address = None,
-    partition: options.Partition = None,
-    gpus: options.GPUs = None,
-    time: options.Minutes = None,
-    sbatch: options.Sbatch = None,
-) -> None:
+
+@options.training("results/DATASET-PRESET")
+def run(estimator: options.Estimators, given: Training) -> None:
     """Train and measure estimators; leaves a table and figures. The same command again continues."""
-    _begin_imports(executor)
+    work = prepare_run(estimator, given)
+    summarise(_carry_out(work))
+    exit_if_any_failed(work.folder)
+
+
+def prepare_run(estimator: Sequence[str], given: Training, *, quiet: bool = False) -> "Work":
+    """All that `bench run` checks before the first run starts. Raises ValueError for what does not fit."""
+    work = Work(given, quiet=quiet)
     import estimators
-    from bench import data
-    from bench.config import Preset, parse_settings
-    from bench.sweeps import plan as sweep
-    from bench.sweeps.executors import Place
+    from bench.sweeps.plan import Variant
 
-    place = Place(executor, threads, workers, runs_per_gpu, address, partition, gpus, time, sbatch)
-    texts, posteriors = options.expanded(estimator), options.posteriors(posterior)
-    data.check(dataset, image_size)
-    chosen = Preset(dataset, preset)
+    texts = options.expanded(estimator)
     for text in texts:
-        estimators.parse(text, chosen.arguments(posteriors[0]))
-    overrides = parse_settings(settings or []) | ({"steps": steps} if steps else {})
-    equipment = _equip(place, dataset, image_size, metrics, device, tensorboard)
-    planned = sweep.plan(
-        [sweep.Variant(text, kind, overrides) for kind, text in itertools.product(posteriors, texts)],
-        range(seeds or chosen.seeds),
-        preset=chosen,
-        device=equipment.device,
-        dataset=equipment.dataset,
-        metrics=equipment.metrics,
-        absent=equipment.absent,
-    )
-    folder = out or Path("results") / f"{equipment.dataset.name.replace(':', '-')}-{preset}"
-    executor_ = _open(folder, place, equipment)
-    _carry_out(planned, folder, executor_, fresh, retries, checkpoint_every, tensorboard)
-    summarise(folder)
-    exit_if_any_failed(folder)
+        estimators.parse(text, work.preset.arguments(work.posteriors[0]))
+    work.load()
+    kinds = itertools.product(work.posteriors, texts)
+    work.plan([Variant(text, posterior, work.overrides) for posterior, text in kinds], work.name)
+    return work
 
 
+@options.training("results/ablate-NAME-DATASET-PRESET", preset="quick")
 def ablate(
     name: Annotated[str, typer.Argument(help="as in `bench list ablations`, or any name together with --grid")],
-    dataset: options.Dataset,
+    given: Training,
     grid: Annotated[
         list[str] | None,
         typer.Option(
@@ -92,186 +61,207 @@ def ablate(
         list[str] | None, typer.Option("--estimator", "-e", help="instead of the ablation's; may be repeated")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="also more than 2000 runs")] = False,
-    preset: options.PresetName = "quick",
-    posterior: options.PosteriorName = "factorised",
-    seeds: options.Seeds = None,
-    steps: options.Steps = None,
-    image_size: options.ImageSize = None,
-    settings: options.Settings = None,
-    metrics: options.Metrics = None,
-    device: options.Device = "auto",
-    out: Annotated[Path | None, typer.Option(help="folder [default: results/ablate-NAME-DATASET-PRESET]")] = None,
-    fresh: options.Fresh = False,
-    retries: options.Retries = 1,
-    checkpoint_every: options.CheckpointEvery = None,
-    tensorboard: options.TensorBoard = False,
-    executor: options.Executor = "local",
-    workers: options.Workers = None,
-    threads: options.Threads = None,
-    runs_per_gpu: options.RunsPerGPU = None,
-    address: options.Address = None,
-    partition: options.Partition = None,
-    gpus: options.GPUs = None,
-    time: options.Minutes = None,
-    sbatch: options.Sbatch = None,
 ) -> None:
     """Vary the knobs of an estimator or of training, and say on one page which value is best and how much it matters.
 
     The same command again continues; with other --grid values into the same folder it adds to it.
     """
-    _begin_imports(executor)
-    from bench import ablation, data
-    from bench.config import Preset, parse_settings
-    from bench.sweeps import plan as sweep
-    from bench.sweeps.executors import Place
+    work = Work(given, many_runs=True)
+    from bench import ablation, pages
 
-    place = Place(executor, threads, workers, runs_per_gpu, address, partition, gpus, time, sbatch, many_runs=True)
-    posteriors = options.posteriors(posterior)
-    data.check(dataset, image_size)
-    chosen = Preset(dataset, preset)
-    count = seeds or chosen.seeds
     texts = options.expanded(estimator) if estimator else []
-    found = ablation.find(name, texts, grid or [], runs_each=count * len(posteriors), yes=yes)
-    overrides = parse_settings(settings or []) | ({"steps": steps} if steps else {})
-    equipment = _equip(place, dataset, image_size, metrics, device, tensorboard)
-    loaded = equipment.dataset
+    runs_each = len(work.seeds) * len(work.posteriors)
+    found = ablation.find(name, texts, grid or [], runs_each=runs_each, yes=yes)
+    work.load()
     plan = ablation.expand(
-        found, posteriors=posteriors, preset=chosen, dataset=loaded.name, shape=loaded.shape, settings=overrides
+        found,
+        posteriors=work.posteriors,
+        preset=work.preset,
+        dataset=work.dataset.name,
+        shape=work.dataset.shape,
+        settings=work.overrides,
     )
-    planned = sweep.plan(
-        plan.variants,
-        range(count),
-        preset=chosen,
-        device=equipment.device,
-        dataset=loaded,
-        metrics=equipment.metrics,
-        absent=equipment.absent,
-    )
-    folder = out or Path("results") / f"ablate-{name}-{loaded.name.replace(':', '-')}-{preset}"
-    executor_ = _open(folder, place, equipment)
-    plan.write_record(folder)
+    work.plan(plan.variants, f"ablate-{name}-{work.name}")
+    plan.write_record(work.folder)
     for reason, left_out in plan.left_out.items():
         typer.echo(f"without {', '.join(left_out)}: {reason}", err=True)
-    _carry_out(planned, folder, executor_, fresh, retries, checkpoint_every, tensorboard)
-    answer, paths = ablation.write_page(folder)
+    _carry_out(work)
+    answer, paths = pages.write_study(work.folder)
     for line in (*answer, *(f"  {path}" for path in paths)):
         typer.echo(line)
-    exit_if_any_failed(folder)
+    exit_if_any_failed(work.folder)
 
 
-def _begin_imports(executor: str) -> None:
-    """Of the worker processes, while this one has its own to do."""
-    from bench.sweeps.executors import warm_up
+class Work:
+    """The way of every command that trains, from its options to finished runs: made, `load`, `plan`, `carry_out`.
 
-    if executor == "local":
-        warm_up()
+    Each step raises ValueError, in one line, for what does not fit or is not here; until all is planned and checked
+    nothing is written. `quiet`: says nothing on stderr.
+    """
+
+    def __init__(self, given: Training, *, many_runs: bool = False, quiet: bool = False) -> None:
+        """`many_runs`: so many small ones that, on CPUs, a core each is the fastest."""
+        if given.executor == "local":
+            warm_up()  # of worker processes, which have imports to do while this one does its own
+        from bench import data
+        from bench.config import Preset, parse_settings
+
+        self.given, self.quiet = given, quiet
+        self.place = given.place(many_runs=many_runs)
+        data.check(given.dataset, given.image_size)
+        self.preset = Preset(given.dataset, given.preset)
+        self.posteriors = options.posteriors(given.posterior)
+        self.seeds = range(given.seeds or self.preset.seeds)
+        self.overrides = parse_settings(given.settings or []) | ({"steps": given.steps} if given.steps else {})
+
+    def load(self) -> None:
+        """What it works with: metrics, device, images."""
+        from bench import data
+
+        given = self.given
+        if given.tensorboard:
+            _check_tensorboard()
+        self.metrics = metric_names(given.metrics)
+        self.device: Literal["cpu", "cuda"] = self.place.device(given.device)
+        self.absent = absent_metrics(self.metrics, self.device, asked=given.metrics is not None)
+        self.dataset = data.load(given.dataset, image_size=given.image_size, progress=not self.quiet)
+
+    @property
+    def name(self) -> str:
+        """Such as digits-quick."""
+        return f"{self.dataset.name.replace(':', '-')}-{self.preset.name}"
+
+    def plan(self, variants: "Iterable[Variant]", name: str) -> None:
+        """Check all runs, and open their folder, results/`name` unless told."""
+        from bench import records
+        from bench.sweeps import plan as sweep
+
+        planned = sweep.plan(
+            variants,
+            self.seeds,
+            preset=self.preset,
+            device=self.device,
+            dataset=self.dataset,
+            metrics=self.metrics,
+            absent=self.absent,
+        )
+        self.folder = self.given.out or Path("results") / name
+        records.open_sweep(self.folder)
+        for metric, reason in self.absent.items():
+            self._say(f"without {metric}: {reason}")
+        self._executor = self.place.executor(self.dataset, self.folder, self.device)
+        self.jobs = sweep.jobs(planned, self.folder, self.given.checkpoint_every, self.given.tensorboard)
+
+    def carry_out(self) -> "Sweep":
+        """Do all runs and write the table; a run that fails is recorded. Raises `bench.sweeps.execute.Stuck`."""
+        from bench import records
+        from bench.sweeps import execute
+
+        execute.queue(self.jobs, fresh=self.given.fresh)
+        with self._shown():
+            execute.execute(self.jobs, self._executor, retries=self.given.retries, ended=self._say_ended)
+        rows = records.load(self.folder)
+        records.write_table(rows, self.folder)
+        return records.read(self.folder, rows)
+
+    def _say(self, line: str) -> None:
+        if not self.quiet:
+            typer.echo(line, err=True)
+
+    def _say_ended(self, job: "Job") -> None:
+        """A line per run, where there is no terminal to show a table on."""
+        if not sys.stderr.isatty():
+            status = job.folder.status
+            reason = f": {status['reason']}" if "reason" in status else ""
+            self._say(f"{status['state']:8} {job}{reason}")
+
+    def _shown(self) -> contextlib.AbstractContextManager[None]:
+        """The live status of the sweep on a terminal; nothing elsewhere."""
+        if self.quiet or not sys.stderr.isatty():
+            return contextlib.nullcontext()
+        from rich.console import Console
+
+        from bench.sweeps import status
+
+        return status.shown(self.folder, Console(stderr=True))
 
 
-@dataclass(frozen=True)
-class _Equipment:
-    """What a sweep works with."""
+def _carry_out(work: Work) -> "Sweep":
+    """Exits in words if it cannot be done now."""
+    from bench.sweeps.execute import Stuck
 
-    dataset: "Dataset"
-    device: Literal["cpu", "cuda"]
-    metrics: tuple[str, ...]
-    absent: Mapping[str, str]
-
-
-def _equip(
-    place: "Place", dataset: str, image_size: int | None, metrics: str | None, device: options.Device, tensorboard: bool
-) -> _Equipment:
-    """Raises ValueError for what is not here."""
-    from bench import data
-    from bench.cli import choose
-
-    if tensorboard:
-        choose.check_tensorboard()
-    names = choose.metric_names(metrics)
-    found = place.device(device)
-    absent = choose.absent_metrics(names, found, asked=metrics is not None)
-    return _Equipment(data.load(dataset, image_size=image_size, progress=True), found, names, absent)
-
-
-def _open(folder: Path, place: "Place", equipment: _Equipment) -> "Executor":
-    from bench import records
-
-    records.open_sweep(folder)
-    for metric, reason in equipment.absent.items():
-        typer.echo(f"without {metric}: {reason}", err=True)
-    return place.executor(equipment.dataset, folder, equipment.device)
-
-
-def _carry_out(
-    planned: "Sweep",
-    folder: Path,
-    executor: "Executor",
-    fresh: bool,
-    retries: int,
-    checkpoint_every: int | None,
-    tensorboard: bool,
-) -> None:
-    """Do all runs and write the table. Exits in words if that cannot be done now."""
-    from bench import records
-    from bench.sweeps import execute
-    from bench.sweeps import plan as sweep
-
-    jobs = sweep.jobs(planned, folder, checkpoint_every, tensorboard)
-    execute.queue(jobs, fresh=fresh)
     try:
-        with _shown(folder):
-            execute.execute(jobs, executor, retries=retries, ended=_say_ended)
-        records.write_table(records.load(folder), folder)
-    except execute.Stuck as error:
+        return work.carry_out()
+    except Stuck as error:
         typer.echo(f"bench: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        done = sum(job.folder.finished for job in jobs)
-        typer.echo(f"bench: stopped with {done} of {len(jobs)} runs done; the same command goes on from here", err=True)
+        done = f"{sum(job.folder.finished for job in work.jobs)} of {counted(len(work.jobs), 'run')}"
+        typer.echo(f"bench: stopped with {done} done; the same command goes on from here", err=True)
         raise typer.Exit(130) from None
 
 
-def _say_ended(job: "Job") -> None:
-    """A line per run, where there is no terminal to show a table on."""
-    if not sys.stderr.isatty():
-        status = job.folder.status
-        reason = f": {status['reason']}" if "reason" in status else ""
-        typer.echo(f"{status['state']:8} {job}{reason}", err=True)
+def _check_tensorboard() -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ValueError("--tensorboard needs TensorBoard, which is not installed; type pip install '.[tensorboard]'")
 
 
-@contextmanager
-def _shown(folder: Path) -> Iterator[None]:
-    """The live status of the sweep on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield
-        return
+def metric_names(text: str | None) -> tuple[str, ...]:
+    """Image metrics named in a comma-separated list; all when there is none. The others are always measured.
+
+    Raises ValueError for an unknown name.
+    """
+    from bench.metrics import catalogue
+    from bench.text import nearest
+
+    names = catalogue.names("image") if text is None else options.names(text)
+    for name in names:
+        if name not in catalogue.METRICS:
+            raise ValueError(f"unknown metric {name!r}; {nearest(name, catalogue.METRICS)}")
+    return tuple(name for name in catalogue.names("image") if name in names)
+
+
+def absent_metrics(names: Sequence[str], device: str, *, asked: bool) -> Mapping[str, str]:
+    """Those of `names` that cannot be computed here, and why. Raises ValueError if they were asked for by name."""
+    from bench.metrics import weights
+
+    absent = {}
+    for name in names:
+        available, reason = weights.available(name)
+        if not available:
+            if asked:
+                raise ValueError(f"--metrics {name}: {reason}")
+            absent[name] = reason
+        elif name == "rfid" and device == "cpu" and not asked:
+            absent[name] = (
+                f"about {RFID_SECONDS_PER_IMAGE:g} s per test image and readout on the CPU; --metrics rfid computes it"
+            )
+    return absent
+
+
+def summarise(sweep: "Sweep") -> None:
+    """Print the table, draw the figures."""
     from rich.console import Console
 
-    from bench.sweeps import status
+    from bench import figures, tables
 
-    with status.shown(folder, Console(stderr=True)):
-        yield
-
-
-def summarise(folder: Path) -> int:
-    """Print the table, draw the figures; returns how many runs failed."""
-    from rich.console import Console
-
-    from bench import records, tables
-    from bench.figures import plots
-
-    sweep = records.read(folder)
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(tables.terminal(sweep), highlight=False)
-    figures = plots.plot_all(records.load(folder), folder / "runs", folder / "figures")
-    for path in (folder / "results.parquet", folder / "results.csv", *figures):
+    for path in (
+        sweep.path / "results.parquet",
+        sweep.path / "results.csv",
+        *figures.draw(sweep, sweep.path / "figures"),
+    ):
         console.print(f"  {path}", highlight=False, soft_wrap=True, markup=False)
-    return sum(run.state == "failed" for run in sweep.runs)
 
 
 def exit_if_any_failed(folder: Path) -> None:
+    """With code 1, and where to read why."""
     from bench import records
 
     failed = sum(state["state"] == "failed" for state in records.states(folder))
     if failed:
-        typer.echo(f"bench: {failed} runs failed; see {folder}/runs/*/traceback.txt", err=True)
+        typer.echo(f"bench: {counted(failed, 'run')} failed; see {folder}/runs/*/traceback.txt", err=True)
         raise typer.Exit(1)

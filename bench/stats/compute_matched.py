@@ -151,24 +151,15 @@ def pareto(values: Table, metric: str, axis: str) -> Table:
             quality, cost = paired_values(qualities(setting, method, metric), prices(setting, method, axis))
             if len(quality):
                 where = dict(zip((*SETTING, *METHOD), (*setting, *method), strict=True))
-                points.append({**where, **_point(interval([quality]), interval([cost]))})
-        front = pareto_front(np.array([_badness(point, good, dear) for point in points]).reshape(-1, 2))
+                good_at, at = interval([quality]), interval([cost])
+                numbers = {**at.columns("cost"), **good_at.columns("quality"), "n": good_at.n, "method": good_at.method}
+                points.append({**where, **numbers})
+        # less is better in both
+        signs = np.array([1 if dear.better != "higher" else -1, -good.sign])
+        front = pareto_front(np.array([(one["cost"], one["quality"]) for one in points]).reshape(-1, 2) * signs)
         table += [{**point, "on_front": bool(on)} for point, on in zip(points, front, strict=True)]
     found = tabled(table, FRONT_COLUMNS)
     return found.assign(metric=metric, unit=good.unit, axis=axis, axis_unit=dear.unit)
-
-
-def _point(quality: Interval, cost: Interval) -> dict[str, object]:
-    return {
-        **{"cost": cost.estimate, "cost_low": cost.low, "cost_high": cost.high},
-        **{"quality": quality.estimate, "quality_low": quality.low, "quality_high": quality.high},
-        **{"n": quality.n, "method": quality.method},
-    }
-
-
-def _badness(point: dict, good: Metric, dear: Metric) -> tuple[float, float]:
-    """Less is better in both."""
-    return -good.sign * point["quality"], -point["cost"] if dear.better == "higher" else point["cost"]
 
 
 def rate_distortion(values: Table, metric: str = "psnr") -> Table:

@@ -38,6 +38,10 @@ class Interval:
     def known(self) -> bool:
         return not np.isnan(self.low)
 
+    def columns(self, name: str) -> dict[str, float]:
+        """Of a table that has other intervals too."""
+        return {name: self.estimate, f"{name}_low": self.low, f"{name}_high": self.high}
+
     @property
     def places(self) -> int:
         """Decimals that show two digits of what is uncertain about it; of itself where that is not known."""

@@ -107,9 +107,7 @@ def _difference(pairs: list[tuple[Scores, Scores]], better: str) -> dict[str, ob
         **_tested(gaps),
         "p_sign_flip": sign_flip_test(gaps),
         "p_sign_flip_smallest": smallest_sign_flip_p(sum(map(len, gaps))),
-        "improvement": improvement.estimate,
-        "improvement_low": improvement.low,
-        "improvement_high": improvement.high,
+        **improvement.columns("improvement"),
         "improvement_method": improvement.method,
     }
 
@@ -174,11 +172,10 @@ def moved(before: Table, after: Table) -> Table:
 
 def _change(old: BySeed, new: BySeed) -> dict[str, object]:
     earlier, later = paired_values(old, new)
-    if not len(earlier):
-        earlier, later = array(old), array(new)
-    means = {"before": interval([earlier]).estimate, "after": interval([later]).estimate}
-    gaps = differences(*reversed(paired_values(old, new)))
-    return {**means, "n_before": len(old), "n_after": len(new), **_tested([gaps])}
+    gaps = differences(later, earlier)
+    means = (interval([x]).estimate for x in ((earlier, later) if len(gaps) else (array(old), array(new))))
+    columns = ("before", "after", "n_before", "n_after")
+    return {**dict(zip(columns, (*means, len(old), len(new)), strict=True)), **_tested([gaps])}
 
 
 PROFILE_COLUMNS = (*_WHERE, "unit", "threshold", *INTERVAL_COLUMNS)

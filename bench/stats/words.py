@@ -42,8 +42,9 @@ def lead(values: Table, metric: str, dataset: str, preset: str) -> Lead | None:
     """
     info = directed(metric)
     setting, table = (dataset, preset), Values(values)
-    scores = {method: table(setting, method, metric) for method in table.methods([setting])}
-    ranked = sorted((m for m in scores if scores[m]), key=lambda method: -info.sign * array(scores[method]).mean())
+    # of equal means the first in reading order stays first, as in every other view
+    scores = {method: mine for method in table.methods([setting]) if (mine := table(setting, method, metric))}
+    ranked = sorted(scores, key=lambda method: -info.sign * array(scores[method]).mean())
     if not ranked:
         return None
     several = len({posterior for _, posterior in ranked}) > 1

@@ -14,7 +14,6 @@ import numpy as np
 from bench import stats
 from bench.metrics.catalogue import Metric, columns, describe
 from bench.records.sweep import Comparison, Table
-from bench.stats.intervals import FEWEST
 from bench.text import counted, decimals, number
 
 RULE = (
@@ -179,16 +178,11 @@ def _column(comparison: Comparison, metric: Metric) -> dict[int, Cell]:
 
 
 def _tests(comparison: Comparison, values: Table, best: int) -> dict[int, dict]:
-    """Rows of `stats.paired_differences` by method, of those that share enough seeds with the best for a test."""
-    shared = values[values["seed"].isin(values["seed"][values["method"] == best])]
-    seeds = shared.groupby("method")["seed"].nunique()
-    testable = seeds.index[seeds >= FEWEST]
-    if best not in testable:
-        return {}
-    method = comparison.methods[best]
-    differences = stats.paired_differences(values[values["method"].isin(testable)], (method.name, method.posterior))
+    """Rows of `stats.paired_differences` to the best, by method."""
     index = {(method.name, method.posterior): i for i, method in enumerate(comparison.methods)}
-    return {index[row["estimator"], row["posterior"]]: row for row in differences.to_dict("records")}
+    reference = comparison.methods[best].name, comparison.methods[best].posterior
+    rows = stats.paired_differences(values, reference).to_dict("records")
+    return {index[row["estimator"], row["posterior"]]: row for row in rows}
 
 
 def _mark(index: int, best: int | None, test: dict | None) -> tuple[str, str]:

@@ -11,9 +11,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from bench.metrics.catalogue import Metric, in_order
-from bench.records.sweep import METHOD, SETTING, Sweep
+from bench.metrics.catalogue import in_order, names
+from bench.records.sweep import METHOD, SETTING, Comparison, Sweep
 from bench.tables.model import MARKS, MEANINGS, RULE, Model, model
+from bench.text import typed
 
 Format = Literal["markdown", "latex", "csv"]
 CSV_COLUMNS = (
@@ -90,8 +91,30 @@ def _escaped(text: str) -> str:
 
 
 def terminal(sweep: Sweep) -> Group:
-    """What a sweep ends with, a table per comparison: mean and standard deviation over seeds, and who is left out."""
-    return Group(*(_summary(model(comparison)).rich() for comparison in sweep.comparisons))
+    """What a sweep ends with, a table per comparison: mean and standard deviation over seeds, and who is left out; of
+    the gradient lab, what it measured."""
+    tables = (_gradients(one) if len(one.gradients) else _summary(model(one)) for one in sweep.comparisons)
+    return Group(*(table.rich() for table in tables))
+
+
+def _gradients(comparison: Comparison) -> Grid:
+    """A line per posterior, step and estimator; who is left out, and why."""
+    wide = comparison.gradients.sort_values(["posterior", "step", "method"], ascending=[False, True, True])
+    metrics = in_order(set(wide.columns) & set(names("gradient")))
+    keys = ["posterior", "step", *METHOD[:1], "decodes"]
+    reasons = {
+        f"without {comparison.label(index)}: {run.reason}"
+        for index, runs in comparison.runs.items()
+        for run in runs
+        if run.state != "done"
+    }
+    return Grid(
+        head=[*keys, *metrics],
+        rows=[[typed(row[key]) for key in (*keys, *metrics)] for row in wide.to_dict("records")],
+        align="lrlr" + "r" * len(metrics),
+        title=f"{comparison.title}: gradients of single images",
+        note="\n".join(sorted(reasons)),
+    )
 
 
 def _summary(made: Model) -> Grid:
@@ -102,7 +125,7 @@ def _summary(made: Model) -> Grid:
     marks = {cell.mark for mine in cells for cell in mine if cell.is_bold}
     legend = ", ".join(f"{MARKS[mark]} {MEANINGS[mark]}" for mark in sorted(marks))
     return Grid(
-        head=["estimator", *map(_heading, columns), "runs"],
+        head=["estimator", *(column.with_arrow for column in columns), "runs"],
         rows=[
             [comparison.label(row.method), *(cell.with_spread for cell in mine), row.runs]
             for row, mine in zip(made.rows, cells, strict=True)
@@ -134,7 +157,7 @@ def write(sweep: Sweep, metrics: Sequence[str] = (), form: Format = "markdown") 
 def _for_paper(made: Model) -> Grid:
     methods = [made.comparison.methods[row.method] for row in made.rows]
     return Grid(
-        head=[*METHOD, *(_heading(column) for column in made.columns)],
+        head=[*METHOD, *(column.with_arrow for column in made.columns)],
         rows=[
             [method.name, method.posterior, *(cell.with_interval for cell in row.cells)]
             for method, row in zip(methods, made.rows, strict=True)
@@ -160,10 +183,6 @@ def _numbers(made: Model) -> Iterator[dict[str, object]]:
                 numbers = {"estimate": cell.mean, "low": cell.low, "high": cell.high, "n": cell.n, "sd": cell.sd}
                 of_metric = {"metric": cell.metric.name, "unit": cell.metric.unit, "method": cell.method}
                 yield {**place, **of_metric, **numbers, **left_out, "marked": cell.is_bold}
-
-
-def _heading(metric: Metric) -> str:
-    return f"{metric.heading} {metric.arrow}".strip()
 
 
 def _left_out(made: Model) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.ablation._grid import is_multiple, multiplied, values
+from bench.ablation.cases import is_multiple, multiplied, values
 
 
 @pytest.mark.parametrize(

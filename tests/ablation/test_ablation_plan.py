@@ -6,10 +6,13 @@ from typing import get_args
 
 import pytest
 from helpers.ablation_sweeps import config_of, digits_plan
+from helpers.configs import DIGITS
 
 import estimators
 from bench import ablation
+from bench.ablation import ablations
 from bench.config import Preset
+from bench.sweeps import plan as sweep
 
 
 def settings(plan: ablation.Plan) -> list[str]:
@@ -308,6 +311,89 @@ def test_the_record_says_where_settings_come_from_and_keeps_what_was_there(tmp_p
     both = json.loads((tmp_path / "ablation.json").read_text())["settings"]
     assert len(both) == 17
     assert first["settings"].items() <= both.items()
+
+
+GOOD = """
+mine:
+  about: What it is.
+  estimators: [daps, reinforce]
+  cases:
+    - {step_size: [ess, kl], k: [2, 4x]}
+    - {for: [reinforce], name: other, baseline: [loo, ema], "lr,beta": "[0.1,1]"}
+  conditions:
+    - {likelihood: gaussian}
+"""
+
+
+@pytest.fixture
+def written(monkeypatch, tmp_path):
+    """The ablation `mine` of a file with this text."""
+    monkeypatch.setattr(ablations, "FILE", tmp_path / "ablations.yaml")
+
+    def read(text: str) -> ablation.Ablation:
+        ablations.FILE.write_text(text)
+        ablations.shipped.cache_clear()
+        ablations.listed.cache_clear()
+        return ablation.find("mine", [], [])
+
+    yield read
+    ablations.shipped.cache_clear()
+    ablations.listed.cache_clear()
+
+
+def test_an_ablation_without_mistakes_is_read(written):
+    assert written(GOOD).settings == 4 + 2
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        ("about:", "abuot:", "no key 'abuot'; did you mean about?"),
+        ("  about: What it is.\n", "", "about is missing"),
+        ("cases:", "case:", "no key 'case'; did you mean cases?"),
+        ("[daps,", "[dapps,", "unknown estimator 'dapps'; did you mean daps?"),
+        ("step_size:", "stepsize:", "stepsize: neither an argument of daps, reinforce nor a setting of a run; did you"),
+        (
+            "baseline:",
+            "baselin:",
+            "baselin: neither an argument of reinforce nor a setting of a run; did you mean basel",
+        ),
+        (
+            "for: [reinforce]",
+            "for: [reinforced]",
+            "for: reinforced is not among its estimators; did you mean reinforce?",
+        ),
+        ("for:", "fro:", "fro: neither an argument of"),
+        ("likelihood:", "likelihod:", "likelihod: neither an argument of"),
+        ("[ess, kl]", "[ess, kll]", "daps:step_size=kll; did you mean kl?"),
+        ("[2, 4x]", "[2, many]", "daps:k=many is not a whole number"),
+        ("gaussian", "gausian", "likelihood=gausian: input should be 'gaussian' or 'bernoulli'"),
+        ("[0.1,1]", "[0.1,-1]", "beta=-1: input should be greater than or equal to 0"),
+        ("[0.1,1]", "[0.1]", "[0.1] is not a value for each of lr,beta"),
+    ],
+)
+def test_a_mistake_in_a_shipped_ablation_is_named_with_what_fits(written, right, wrong, words):
+    assert right in GOOD
+    with pytest.raises(ValueError, match=r"^ablations\.yaml, mine: [^\n]+$") as error:
+        written(GOOD.replace(right, wrong))
+    assert words in str(error.value)
+
+
+def test_every_network_is_built_once(monkeypatch):
+    built = []
+    monkeypatch.setattr("bench.sweeps.plan._fitting", set())
+    monkeypatch.setattr("bench.sweeps.plan.build", lambda config, *_: built.append(config))
+    plan = digits_plan("mine", "k=2,4,8")
+    runs = sweep.plan(
+        plan.variants,
+        range(3),
+        preset=Preset("digits", "quick"),
+        device="cpu",
+        dataset=DIGITS,
+        metrics=("psnr",),
+        absent={},
+    ).runs
+    assert (len(built), len(runs)) == (3, 9)
 
 
 def test_every_shipped_ablation_has_a_line_for_people():

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from helpers.sweeps import TIMED
 from PIL import Image
 
 from bench import records
+from bench.cli.options import Training
+from bench.metrics.catalogue import METRICS
 
 TIMES = ["seconds", "run"]
 
@@ -237,6 +240,29 @@ def test_lists_are_one_line_each(bench, what, words):
     for word in words:
         assert word in out
     assert all(line.strip() for line in out.splitlines())
+
+
+def test_the_list_of_metrics_says_a_direction_only_where_there_is_one(bench):
+    lines = {line.split()[0]: line for line in bench("list", "metrics")[1].splitlines()}
+    assert lines["psnr"].endswith("[dB, higher is better]")
+    assert lines["bits"].endswith("[bits]")
+    assert all(("is better" in line) == bool(METRICS[name].better) for name, line in lines.items())
+
+
+def test_failed_runs_are_counted_in_words_and_make_exit_code_1(bench, odd):
+    odd("raise OSError('no such luck')")
+    code, _, err = bench(*digits("-e", "odd", "--seeds", "1"))
+    assert code == 1
+    assert "bench: 1 run failed; see results/digits-quick/runs/*/traceback.txt" in err
+
+
+@pytest.mark.parametrize("command", ["run", "ablate"])
+def test_every_command_that_trains_has_the_options_of_training(bench, command):
+    code, out, _ = bench(command, "--help")
+    assert code == 0
+    for field in fields(Training):
+        flag = {"settings": "--set"}.get(field.name, "--" + field.name.replace("_", "-"))
+        assert f"{flag} " in out
 
 
 def test_list_of_something_else_names_what_there_is(bench):

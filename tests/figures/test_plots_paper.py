@@ -12,6 +12,14 @@ import matplotlib.style
 import numpy as np
 import pytest
 import seaborn
+from bench.figures.paper._curves import curves
+from bench.figures.paper._dots import final
+from bench.figures.paper._draw import FIGURES
+from bench.figures.paper._page import RC, Drawn, compact, limits
+from bench.figures.paper._pictures import reconstructions
+from bench.figures.paper._sheet import SHORTENED, Sheet, shortened, unlike
+from bench.figures.paper._tradeoffs import pareto, rate_distortion
+from bench.pages._sweep import read
 from helpers import ablation_sweeps
 from helpers.synthetic_sweep import IMAGES, SIDE, add_run, new_sweep, originals
 from matplotlib.colors import same_color, to_rgb
@@ -25,15 +33,7 @@ from scipy import stats as scipy_stats
 
 from bench import records
 from bench.figures import paper
-from bench.figures.paper._curves import curves
-from bench.figures.paper._dots import final
-from bench.figures.paper._draw import FIGURES
-from bench.figures.paper._page import RC, Drawn, compact, limits
-from bench.figures.paper._pictures import reconstructions
-from bench.figures.paper._sheet import SHORTENED, Sheet, shortened, unlike
-from bench.figures.paper._tradeoffs import pareto, rate_distortion
 from bench.figures.styles import styles, told_apart
-from bench.pages._sweep import read
 
 ROOT = Path(__file__).parents[2]
 WIDTHS = {"one column": 3.25, "two columns": 6.75}

@@ -162,7 +162,7 @@ def test_what_raises_has_failed_and_the_others_go_on(bench, quick, odd):
     odd("raise RuntimeError('no luck')")
     code, _, err = bench("gradients", "--posterior", "factorised", "--set", "length=2", "-e", "odd,reinforce")
     assert code == 1
-    assert "1 runs failed" in err
+    assert "1 run failed" in err
     found = {run["estimator"]: run for run in records.states(Path("results/gradients-digits"))}
     assert found["odd"]["reason"] == "RuntimeError: no luck"
     assert found["reinforce"]["state"] == "done"

@@ -73,6 +73,11 @@ def test_leads_in_words(methods, words):
     assert words in lead(*methods).sentence
 
 
+def test_of_equal_means_the_first_in_reading_order_leads_as_in_every_view():
+    frame = table(several(("abc", "factorised"), [20.0] * 3), several(("vq", "factorised"), [20.0] * 3))
+    assert stats.lead(stats.finals(frame), "psnr", "digits", "quick").winner == ("vq", "factorised")
+
+
 def test_nobody_leads_where_nobody_has_a_value():
     assert lead(several(A, [np.nan] * 3)) is None
     assert lead(several(A, [1.0] * 3), metric="ssim") is None

@@ -31,7 +31,7 @@ def test_a_run_that_raises_is_recorded_and_tried_again_and_the_others_go_on(benc
     notes = odd("note('tried'); raise RuntimeError('no luck')")
     code, _, err = bench(*TINY, "-e", "odd,straight_through", "--seeds", "1", "--retries", "2", "--out", "sweep")
     assert code == 1
-    assert "1 runs failed" in err
+    assert "1 run failed" in err
     assert notes() == ["tried"] * 3
     failed = states("sweep")["odd", 0]
     assert failed["state"] == "failed"

@@ -1,0 +1,173 @@
+"""From an ablation to the runs of a sweep, on one dataset with one preset."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.ablation.ablations import Ablation, is_argument
+from bench.ablation.cases import Case, is_multiple, multiplied
+from bench.config import Posterior, Preset, RunConfig, parse_settings, resolve
+from bench.machine.files import read_json, write_json
+from bench.records.study import FILE, Origin, setting_key
+from bench.sweeps.plan import Variant, check_parts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The kinds of runs of an ablation, each once."""
+
+    ablation: Ablation
+    variants: list[Variant] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    """Settings of a shipped ablation that are impossible here, by the reason."""
+    origins: dict[str, list[Origin]] = field(default_factory=dict)
+    """By `setting_key`."""
+
+    def add(self, variant: Variant, key: str, origin: Origin) -> None:
+        """One more setting, or one more place that a setting comes from."""
+        if key not in self.origins:
+            self.variants.append(variant)
+        origins = self.origins.setdefault(key, [])
+        if origin not in origins:
+            origins.append(origin)
+
+    def write_record(self, folder: Path) -> None:
+        """Note in a sweep's folder what its runs are for, besides what is noted there already."""
+        old = read_json(folder / FILE)
+        settings = {**old.get("settings", {})}
+        for key, origins in self.origins.items():
+            settings[key] = [*origins, *(origin for origin in settings.get(key, []) if origin not in origins)]
+        content = {
+            "name": self.ablation.name,
+            "about": self.ablation.about,
+            "noun": self.ablation.noun,
+            "left_out": {**old.get("left_out", {}), **self.left_out},
+            "settings": settings,
+        }
+        write_json(folder / FILE, content)
+
+
+def expand(
+    ablation: Ablation,
+    *,
+    posteriors: Sequence[Posterior],
+    preset: Preset,
+    dataset: str,
+    shape: tuple[int, int, int],
+    settings: Mapping[str, object],
+) -> Plan:
+    """Every setting once, resolved and built to see that its parts fit.
+
+    `settings` replace the preset's, and are what multiples are multiples of. Raises ValueError for a setting that does
+    not fit, if it was asked for on the command line, or a value from there fits nowhere. Those of a shipped ablation
+    are left out with the reason, such as an effective sample size that so few samples cannot have. Some must be left.
+    """
+    plan, typed = Plan(ablation), _Typed()
+
+    def resolved(variant: Variant) -> RunConfig:
+        return resolve(
+            estimator=variant.estimator,
+            posterior=variant.posterior,
+            preset=preset,
+            seed=0,
+            device="cpu",
+            dataset=dataset,
+            fingerprint="",
+            shape=shape,
+            metrics=(),
+            overrides=variant.overrides,
+        )
+
+    for estimator, posterior, condition, case in _kinds(ablation, posteriors):
+        base = resolved(Variant(estimator, posterior, settings))
+        for outer, inner in itertools.product(condition.points(), case.points()):
+            values = {**outer, **inner}
+            _refuse_fixed(values, settings)
+            given = {key: _resolved(key, value, base) for key, value in values.items()}
+            variant = _variant(estimator, posterior, given, settings)
+            try:
+                config = resolved(variant)
+                check_parts(config, shape)
+            except ValueError as error:
+                words = _joined(estimator.partition(":")[0], given) if given else estimator
+                typed.note((condition, case), values, f"the setting {words} is impossible: {error}")
+                plan.left_out.setdefault(str(error), []).append(words)
+                continue
+            typed.note((condition, case), values, None)
+            axes = [list(axis.keys) for axis in case.axes]
+            origin = {"case": case.name, "condition": _condition(condition, outer, given), "axes": axes}
+            plan.add(variant, setting_key(config.model_dump(mode="json")), origin)
+    typed.check()
+    if not plan.variants:
+        raise ValueError(f"none of the settings of ablation {ablation.name} is possible: {next(iter(plan.left_out))}")
+    return plan
+
+
+class _Typed:
+    """Tells mistakes on the command line from values of a shipped ablation that do not go together with those."""
+
+    def __init__(self) -> None:
+        self.errors: dict[tuple[str, str], str] = {}
+        self.possible: set[tuple[str, str]] = set()
+
+    def note(self, cases: Sequence[Case], values: Mapping[str, str], error: str | None) -> None:
+        """Raises ValueError if the setting is impossible and all of it was typed."""
+        axes = [axis for case in cases for axis in case.axes]
+        if error and axes and all(axis.typed for axis in axes):
+            raise ValueError(error)
+        mine = [(key, values[key]) for axis in axes if axis.typed for key in axis.keys]
+        if error:
+            self.errors.update({one: error for one in mine if one not in self.errors})
+        else:
+            self.possible.update(mine)
+
+    def check(self) -> None:
+        """Raises ValueError for a typed value that is possible in no setting."""
+        for one, error in self.errors.items():
+            if one not in self.possible:
+                raise ValueError(error)
+
+
+def _kinds(ablation: Ablation, posteriors: Sequence[Posterior]) -> Iterator[tuple[str, Posterior, Case, Case]]:
+    for posterior in posteriors:
+        for estimator in ablation.estimators:
+            for condition, case in ablation.cases_of(estimator):
+                yield estimator, posterior, condition, case
+
+
+def _refuse_fixed(given: Mapping[str, str], settings: Mapping[str, object]) -> None:
+    for key, value in given.items():
+        if key in settings and not is_multiple(value):
+            raise ValueError(f"{key} is both set to {settings[key]} and varied; leave out one of the two")
+
+
+def _resolved(key: str, value: str, base: RunConfig) -> str:
+    """`value`, or what it is a multiple of times it."""
+    if not is_multiple(value):
+        return value
+    own = base.arguments[key] if key in base.arguments else getattr(base, key)
+    if isinstance(own, bool) or not isinstance(own, int | float):
+        raise ValueError(f"{key}={value}: {key} is {str(own).lower()} here, which has no multiples; try {key}=1,2,4")
+    return multiplied(value, own, whole=isinstance(own, int))
+
+
+def _variant(estimator: str, posterior: Posterior, given: Mapping[str, str], settings: Mapping[str, object]) -> Variant:
+    arguments = {key: value for key, value in given.items() if is_argument(estimator, key)}
+    of_run = parse_settings([f"{key}={value}" for key, value in given.items() if key not in arguments])
+    return Variant(_joined(estimator, arguments), posterior, {**settings, **of_run})
+
+
+def _joined(estimator: str, arguments: Mapping[str, str]) -> str:
+    """The estimator with more arguments, as it would be typed."""
+    if not arguments:
+        return estimator
+    added = ",".join(f"{key}={value}" for key, value in arguments.items())
+    return f"{estimator}{',' if ':' in estimator else ':'}{added}"
+
+
+def _condition(condition: Case, outer: Mapping[str, str], given: Mapping[str, str]) -> str:
+    """The name of a condition, with its values where it has several."""
+    listed = [key for axis in condition.axes if len(axis.points) > 1 or not condition.name for key in axis.keys]
+    values = ", ".join(f"{key}={given[key]}" for key in outer if key in listed)
+    return ", ".join(part for part in (condition.name, values) if part)
