@@ -1,6 +1,7 @@
 """Figures for a paper: as wide as a column, embedded TrueType, nothing cut off, and what the statistics say."""
 
 import functools
+import io
 import itertools
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import matplotlib
 import matplotlib.style
 import numpy as np
+import pandas as pd
 import pytest
 import seaborn
 from bench.figures.paper._curves import curves
@@ -31,7 +33,7 @@ from PIL import Image
 from pypdf import PdfReader
 from scipy import stats as scipy_stats
 
-from bench import records
+from bench import records, tables
 from bench.figures import paper
 from bench.figures.styles import styles, told_apart
 
