@@ -22,6 +22,7 @@ from bench.config import Posterior, Precision, Preset, RunConfig, resolve
 from bench.data import Dataset, resident
 from bench.records.folder import RunFolder
 from bench.seeds import noise_generator
+from bench.speed._timings import Timing
 from bench.text import nearest
 from bench.training.cuda_graph import WARM_UP, recorder
 from bench.training.loop import train
@@ -124,46 +125,6 @@ class Yardsticks:
     def gigabytes_per_second(self, seconds: float) -> float:
         """Of one `copy`, which reads and writes."""
         return 2 * self.copied / 1e9 / seconds
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Median times of one estimator, the work that they were spent on, and what the machine did meanwhile."""
-
-    dataset: str
-    estimator: str
-    posterior: str
-    precision: str
-    batch: int
-    ms: float
-    """Of one optimiser step."""
-    gflop: float
-    gigabytes: float
-    gflop_per_second: float
-    gigabytes_per_second: float
-    sampling_ms: float
-    """Of drawing the step's k codes per image without a gradient; NaN where positions are not drawn one by one."""
-    sampling_gflop: float
-    loop_percent: float
-    """Time of the training loop outside the step (data, logging), as a percentage of the step."""
-
-    @property
-    def floor_ms(self) -> float:
-        """The step's arithmetic at the rate of a large matrix product."""
-        return 1e3 * self.gflop / self.gflop_per_second
-
-    @property
-    def traffic_ms(self) -> float:
-        """The step's bytes at the rate of a large copy."""
-        return 1e3 * self.gigabytes / self.gigabytes_per_second
-
-    @property
-    def ratio(self) -> float:
-        return self.ms / self.floor_ms
-
-    @property
-    def sampling_ratio(self) -> float:
-        return self.sampling_ms * self.gflop_per_second / (1e3 * self.sampling_gflop)
 
 
 class TimedTrainer(Trainer):

@@ -12,7 +12,7 @@ from helpers.recorded_ops import RecordedOperations
 
 from bench import speed
 from bench.speed._measure import count
-from bench.speed._reference import _page
+from bench.speed._timings import _page
 
 DIGITS = ["speed", "--dataset", "digits", "--batch-size", "4"]
 

@@ -1,4 +1,4 @@
-"""Timings as a table, the committed one of ratios, and what became slower since."""
+"""What was timed, as a table, and what became slower than the committed one says."""
 
 import json
 import math
@@ -10,7 +10,6 @@ import pandas as pd
 
 from bench.machine.files import write_atomically
 from bench.machine.provenance import git_commit, hardware, package_versions
-from bench.speed._measure import Timing
 from bench.tables import Grid
 from bench.text import number
 
@@ -32,6 +31,46 @@ COLUMNS = {
     "loop overhead %": (lambda t: t.loop_percent, 1),
 }
 NAMES = ("dataset", "estimator", "posterior")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Median times of one estimator, the work that they were spent on, and what the machine did meanwhile."""
+
+    dataset: str
+    estimator: str
+    posterior: str
+    precision: str
+    batch: int
+    ms: float
+    """Of one optimiser step."""
+    gflop: float
+    gigabytes: float
+    gflop_per_second: float
+    gigabytes_per_second: float
+    sampling_ms: float
+    """Of drawing the step's k codes per image without a gradient; NaN where positions are not drawn one by one."""
+    sampling_gflop: float
+    loop_percent: float
+    """Time of the training loop outside the step (data, logging), as a percentage of the step."""
+
+    @property
+    def floor_ms(self) -> float:
+        """The step's arithmetic at the rate of a large matrix product."""
+        return 1e3 * self.gflop / self.gflop_per_second
+
+    @property
+    def traffic_ms(self) -> float:
+        """The step's bytes at the rate of a large copy."""
+        return 1e3 * self.gigabytes / self.gigabytes_per_second
+
+    @property
+    def ratio(self) -> float:
+        return self.ms / self.floor_ms
+
+    @property
+    def sampling_ratio(self) -> float:
+        return self.sampling_ms * self.gflop_per_second / (1e3 * self.sampling_gflop)
 
 
 def table(timings: Sequence[Timing], names: Sequence[str] = NAMES) -> Grid:
