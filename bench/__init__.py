@@ -47,7 +47,7 @@ def run(
     """
     import warnings
 
-    from bench import records
+    from bench import figures, records
     from bench.cli import options, training
     from bench.sweeps.execute import Stuck
     from bench.text import counted
@@ -70,7 +70,7 @@ def run(
         work.carry_out()
     except Stuck as error:
         raise RuntimeError(str(error)) from None
-    training.draw(work.sweep)
+    figures.draw(work.sweep, work.folder / "figures")
     failed = sum(state["state"] == "failed" for state in records.states(work.folder))
     if failed:
         warnings.warn(f"{counted(failed, 'run')} failed; see {work.folder}/runs/*/traceback.txt", stacklevel=2)
@@ -100,11 +100,7 @@ def compare(before: str | Path, after: str | Path) -> "pd.DataFrame":
 
     Raises ValueError if one is no sweep, or has no finished run.
     """
-    from bench import records, stats
+    from bench import records
+    from bench.tables import diff
 
-    finals = []
-    for folder in (before, after):
-        finals.append(records.read(folder).finals)
-        if finals[-1].empty:
-            raise ValueError(f"{folder} has no finished run to compare; bench status {folder} says why")
-    return stats.moved(*finals)
+    return diff.moved(records.read(before), records.read(after))

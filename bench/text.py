@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -90,10 +90,16 @@ def duration(seconds: float) -> str:
     return f"{hours}h {minutes:02}m" if hours else f"{minutes}m {seconds:02}s" if minutes else f"{seconds}s"
 
 
-def endings(states: Iterable[str]) -> str:
-    """How many runs ended how: 3 done, 1 diverged."""
-    counts = Counter(states)
-    return ", ".join(f"{counts[state]} {state}" for state in sorted(counts, key=lambda state: state != "done"))
+def endings(ended: Iterable[tuple[str, object]]) -> str:
+    """How many runs ended how, and at which step where that is known: 3 done, 1 diverged at step 40."""
+    steps: dict[str, list[object]] = defaultdict(list)
+    for state, step in ended:
+        steps[state].append(step)
+    known = {state: [str(step) for step in found if step is not None] for state, found in steps.items()}
+    return ", ".join(
+        f"{len(steps[state])} {state}{' at step ' if known[state] else ''}{', '.join(known[state])}"
+        for state in sorted(steps, key=lambda state: state != "done")
+    )
 
 
 def shortened(name: str, most: int) -> str:

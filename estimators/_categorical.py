@@ -2,6 +2,7 @@
 
 import abc
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
@@ -40,11 +41,24 @@ def log_prob_by_position(logits: Float[Tensor, "k *n l v"], code: Int[Tensor, "k
     return log_prob(logits.unsqueeze(-2), code.unsqueeze(-1))
 
 
-def replayed_log_prob(posterior: Posterior, code: Int[Tensor, "k b L"]) -> Float[Tensor, "k b L"]:
-    """log q of each position's code in nats, differentiable, without keeping the logits where that can be had."""
+def kl_by_position(logits: Float[Tensor, "k *n l v"], code: Int[Tensor, "k *n l"]) -> Float[Tensor, "k *n l"]:
+    """log v - H of each position given the codes before it, in nats; the position's own code does not matter."""
+    return kl_to_uniform(logits.unsqueeze(-2))
+
+
+def replayed(
+    posterior: Posterior, code: Int[Tensor, "k b L"], read: Callable[[Tensor, Tensor], Float[Tensor, "k b t"]]
+) -> Float[Tensor, "k b L"]:
+    """What `read` makes of each position's logits and code, differentiable, without keeping the logits where that can
+    be had."""
     if isinstance(posterior, ReadsReplay):
-        return posterior.read_replay(code, log_prob_by_position)
-    return log_prob_by_position(posterior.replay(code), code)
+        return posterior.read_replay(code, read)
+    return read(posterior.replay(code), code)
+
+
+def replayed_log_prob(posterior: Posterior, code: Int[Tensor, "k b L"]) -> Float[Tensor, "k b L"]:
+    """log q of each position's code in nats, as `replayed`."""
+    return replayed(posterior, code, log_prob_by_position)
 
 
 def kl_to_uniform(logits: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n"]:

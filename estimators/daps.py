@@ -17,6 +17,10 @@ class DAPS(Categorical):
     bound around q, by weighted maximum likelihood over k samples per image, without a gradient through sampling. Any
     baseline that is constant over k cancels in the self-normalised weights, so none is offered.
 
+    Self-normalised weights make this the gradient of KL(q* || q) in the limit of k alone. Measured against enumeration
+    at k = 8, its mean differs from that gradient by 0.3 to 0.65 of its size (at k = 2: 0.7 to 0.9), and has a cosine of
+    0.95 with the gradient of the ELBO: what descends is between the two.
+
     `step_size` picks eta (nats) and, with it, the weights:
 
     - `ess`: the effective sample size (ESS) is held at `ess_target` times k, from `eta` on, with Adam at `eta_lr`

@@ -17,7 +17,8 @@ class FSQ(Quantizer):
     """Finite scalar quantization (Mentzer et al. 2024, arXiv:2309.15505). Biased straight-through, one decode per step.
 
     Each of a few channels is bounded by tanh and rounded to one of `levels[i]` values, straight-through. The levels
-    must multiply to the vocabulary; without `levels`, few and even ones that do are chosen.
+    must multiply to the vocabulary; without `levels`, few and even ones that do are chosen. Where a channel has two
+    levels it is centred, which the paper's formula is not.
     """
 
     levels: Tensor
@@ -47,7 +48,10 @@ class FSQ(Quantizer):
         """Squash into the interval that rounds to exactly `levels` integers per channel (Listing 1 of the paper)."""
         half = (self.levels - 1) * (1 + 1e-3) / 2
         offset = torch.where(self.levels % 2 == 0, 0.5, 0.0)
-        return (vectors.float() + (offset / half).atanh()).tanh() * half - offset
+        # two levels have no middle one to shift to: the paper's shift would leave a slope of 0.001 at 0, and 99.95 % of
+        # normal inputs in one level; without it 0 lies between the two
+        shift = torch.where(self.levels == 2, 0.0, (offset / half).atanh())
+        return (vectors.float() + shift).tanh() * half - offset
 
     def quantise(self, vectors, problem: Problem):
         bounded = self._bound(vectors)

@@ -2,9 +2,11 @@
 
 from typing import Literal
 
+import torch
+
 from estimators._base import Estimate, Latent, Problem, require
 from estimators._baselines import Critic, LeaveOneOut, MovingAverage, NoBaseline
-from estimators._categorical import Categorical
+from estimators._categorical import Categorical, kl_by_position, replayed, replayed_log_prob
 
 
 class Reinforce(Categorical):
@@ -13,12 +15,21 @@ class Reinforce(Categorical):
     The gradient is (G - b) grad log q(z) with G = log p(x|z) - beta log(q(z|x) / p(z)) in nats. `baseline` b: `loo`,
     the mean of the image's other samples (Kool et al. 2019; needs k >= 2); `ema`, a moving average; `critic`, a moving
     average plus a learned function of the image (NVIL, arXiv:1402.0030); `none`.
+
+    `kl=exact` computes every position's KL given the codes before it instead of sampling it. For a factorised posterior
+    that is the KL itself, the same for all samples of an image; for a causal one it depends on the code and stays in
+    the return. The same gradient on average, with less variance.
     """
 
     unbiased = True
 
     def __init__(
-        self, latent: Latent, *, k: int = 8, baseline: Literal["loo", "none", "ema", "critic"] = "loo"
+        self,
+        latent: Latent,
+        *,
+        k: int = 8,
+        baseline: Literal["loo", "none", "ema", "critic"] = "loo",
+        kl: Literal["sampled", "exact"] = "sampled",
     ) -> None:
         super().__init__(latent)
         require(k >= 1, f"k={k} samples per image; k must be at least 1")
@@ -26,18 +37,26 @@ class Reinforce(Categorical):
             k >= 2 or baseline != "loo",
             f"baseline=loo averages the other samples and k={k} leaves none; try k=2 or baseline=ema",
         )
-        self.k = k
+        self.k, self.exact_kl = k, kl == "exact"
         if baseline == "critic":
             self.baseline = Critic(latent.width)
         else:
             self.baseline = {"loo": LeaveOneOut, "none": NoBaseline, "ema": MovingAverage}[baseline]()
 
     def loss(self, problem: Problem) -> Estimate:
-        log_lik, log_q = self.draw_and_score(problem, self.k)
-        returns = log_lik.detach() + problem.beta * (self.latent.log_prior - log_q.detach())
+        with torch.no_grad():
+            code, _ = problem.posterior.rollout(lambda params: self.hard(params, problem.noise), self.k)
+        log_lik, log_q = problem.log_lik(code), replayed_log_prob(problem.posterior, code).sum(-1)
+        if self.exact_kl:
+            kl = replayed(problem.posterior, code, kl_by_position).sum(-1)
+            direct = problem.beta * kl.mean()
+        else:
+            kl = log_q.detach() - self.latent.log_prior
+            direct = 0.0
+        returns = log_lik.detach() - problem.beta * kl.detach()
         baseline, fit = self.baseline(returns, problem)
         advantage = returns - baseline
-        loss = -(advantage * log_q).mean() - log_lik.mean() + fit
+        loss = direct - (advantage * log_q).mean() - log_lik.mean() + fit
         terms = {
             "log_lik": log_lik.detach().mean(),
             "advantage_std": advantage.std(correction=0),

@@ -37,8 +37,9 @@ class VQ(Quantizer):
     the log-likelihood they are added to is summed over pixels. `commitment` weighs |e - sg(code)|^2;
     `codebook=gradient` fits the codebook by |sg(e) - code|^2, `codebook=ema` by moving averages with rate `decay`.
 
-    A code whose moving count falls under `revive` times the average is replaced by a random encoder output of the
-    batch; so is the whole codebook at the first step. 0 turns revival off after that.
+    `init=data` begins with a codebook of random encoder outputs of the first batch, `init=random` with normal vectors
+    of length 1 on average. A code whose moving count falls under `revive` times the average is replaced by a random
+    encoder output of the batch; 0 turns that off. The plain VQ-VAE of the literature is `init=random,revive=0`.
 
     `gradient=rotation` hands the decoder's gradient to the encoder turned and scaled as the code is from e (Fifty et
     al. 2025, arXiv:2410.06424), instead of as it is; the code stays the same.
@@ -54,6 +55,7 @@ class VQ(Quantizer):
         *,
         codebook: Literal["gradient", "ema"] = "gradient",
         gradient: Literal["straight_through", "rotation"] = "straight_through",
+        init: Literal["data", "random"] = "data",
         commitment: float = 0.25,
         decay: float = 0.99,
         revive: float = 0.03,
@@ -65,13 +67,17 @@ class VQ(Quantizer):
         self.ema = codebook == "ema"
         self.commitment, self.decay, self.revive = commitment, decay, revive
         self.through = rotate if gradient == "rotation" else straight_through
+        # a code that was never counted is dead, and revived from the first batch
+        count = torch.full((latent.vocab,), float(init == "random"))
         vectors = torch.zeros(latent.vocab, latent.width)
+        if init == "random":
+            nn.init.normal_(vectors, std=latent.width**-0.5)
         if self.ema:
             self.register_buffer("codebook", vectors)
             self.register_buffer("total", vectors.clone())
         else:
             self.codebook = nn.Parameter(vectors)
-        self.register_buffer("count", torch.zeros(latent.vocab))
+        self.register_buffer("count", count)
 
     def quantise(self, vectors, problem: Problem):
         flat = vectors.detach().float().flatten(0, -2)
@@ -91,6 +97,7 @@ class VQ(Quantizer):
     @torch.no_grad()
     def _revive(self, flat: Float[Tensor, "n c"], noise: torch.Generator | None) -> Tensor:
         """Replace dead codes by random vectors of the batch, and reset what is remembered of them."""
+        # at most, not less than: with revive=0 too, what was never counted comes from the data
         dead = self.count <= self.revive * self.count.mean()
         pick = torch.randint(len(flat), (len(dead),), generator=noise, device=flat.device)
         average = len(flat) / len(dead)

@@ -81,7 +81,7 @@ def speed(
                 f"{size.name} {timing.estimator} {timing.posterior}: {timing.ratio:.2f} times its floor", err=True
             )
     typer.echo(f"{chosen}, {torch.get_num_threads()} threads")
-    Console(width=None if sys.stdout.isatty() else 200).print(speed.table(timings))
+    Console(width=None if sys.stdout.isatty() else 200).print(speed.table(timings).rich())
     if write is not None:
         for path in speed.write(write, timings, chosen, shlex.join(["bench", *sys.argv[1:]])):
             typer.echo(f"  {path}")
@@ -108,14 +108,12 @@ def gradients(
 ) -> None:
     """Measure bias and variance of gradients: against enumeration, or on the checkpoint of a run."""
     import torch
-    from rich.console import Console
 
-    from bench import data
-    from bench.cli.training import exit_if_any_failed
+    from bench import data, records
+    from bench.cli.training import exit_if_any_failed, summarise
     from bench.config import parse_settings
     from bench.gradients import checkpoint as gradients_of_run
     from bench.gradients import lab
-    from bench.gradients import page as gradient_report
 
     # the networks are tiny, and one thread gives the same numbers on machines of any size
     torch.set_num_threads(1)
@@ -132,9 +130,6 @@ def gradients(
         loaded = data.load(dataset, image_size=image_size, progress=True)
         folder = out or Path("results") / f"gradients-{loaded.name.replace(':', '-')}"
         lab.measure(folder, texts, options.posteriors(posterior), ks, temperatures, loaded, seed, overrides, say)
-    table, paths = gradient_report.report(folder)
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(table)
-    for path in paths:
-        console.print(f"  {path}", highlight=False, soft_wrap=True)
+    records.write_table(records.load(folder), folder)
+    summarise(records.read(folder))
     exit_if_any_failed(folder)

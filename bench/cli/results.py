@@ -33,30 +33,27 @@ def plot(
     ] = "screen",
 ) -> None:
     """Draw the figures again, from the records alone: with the table, or for a paper."""
-    from bench import records
+    from bench import figures, records
     from bench.cli.training import summarise
 
+    sweep = records.read(folder)
     if style == "screen":
-        summarise(records.read(folder))
+        summarise(sweep)
         return
-    paths = _paper_figures(folder)
+    paths = figures.draw(sweep, folder / "figures" / "paper", "paper")
     for path in paths:
         typer.echo(f"  {path}")
     if not paths:
         typer.echo(f"bench: no figures: no run in {folder} has finished; see bench status {folder}", err=True)
 
 
-def _paper_figures(folder: Path) -> list[Path]:
-    from bench.figures import paper
-
-    return paper.draw(folder)
-
-
-def report(folder: options.Folder) -> None:
+def report(
+    folder: options.Folder, out: Annotated[Path | None, typer.Option(help="file [default: report.html in it]")] = None
+) -> None:
     """Write one self-contained HTML page: who won and how sure that is, curves, reconstructions, failures."""
     from bench import pages
 
-    typer.echo(pages.write(folder))
+    typer.echo(pages.write(folder, out))
 
 
 def table(
@@ -65,10 +62,9 @@ def table(
     metrics: Annotated[str, typer.Option(help="columns, such as psnr,bits [default: the most telling]")] = "",
 ) -> None:
     """Print the final metrics as a table for a paper, intervals and best values marked."""
-    from bench import records
-    from bench.tables import export
+    from bench import records, tables
 
-    typer.echo(export.write(records.load(folder), tuple(options.names(metrics)), format), nl=False)
+    typer.echo(tables.write(records.read(folder), tuple(options.names(metrics)), format), nl=False)
 
 
 def diff(
@@ -77,13 +73,8 @@ def diff(
     """Say what changed between two sweeps: settings, and the metrics that moved by more than the seeds do."""
     from rich.console import Console
 
+    from bench import records
     from bench.tables import diff
 
-    changes = diff.moved(before, after)
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    for line in diff.settings_changed(before, after):
-        console.print(f"  {line}", highlight=False, markup=False)
-    made = diff.table(changes)
-    if made.row_count:
-        console.print(made)
-    console.print(diff.verdict(changes), highlight=False)
+    made = diff.view(records.read(before), records.read(after))
+    Console(width=None if sys.stdout.isatty() else 160).print(made, highlight=False)

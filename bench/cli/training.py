@@ -66,7 +66,7 @@ def ablate(
     The same command again continues; with other --grid values into the same folder it adds to it.
     """
     work = Work(given, many_runs=True)
-    from bench import ablation
+    from bench import ablation, pages
 
     texts = options.expanded(estimator) if estimator else []
     runs_each = len(work.seeds) * len(work.posteriors)
@@ -85,7 +85,8 @@ def ablate(
     for reason, left_out in plan.left_out.items():
         typer.echo(f"without {', '.join(left_out)}: {reason}", err=True)
     _carry_out(work)
-    for line in _study_page(work.folder):
+    answer, paths = pages.write_study(work.folder)
+    for line in (*answer, *(f"  {path}" for path in paths)):
         typer.echo(line)
     exit_if_any_failed(work.folder)
 
@@ -217,36 +218,13 @@ def summarise(sweep: "Sweep") -> None:
     """Print the table, draw the figures."""
     from rich.console import Console
 
+    from bench import figures, tables
+
     console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(_table(sweep))
-    for path in (sweep.path / "results.parquet", sweep.path / "results.csv", *draw(sweep)):
+    console.print(tables.terminal(sweep), highlight=False)
+    drawn = figures.draw(sweep, sweep.path / "figures")
+    for path in (sweep.path / "results.parquet", sweep.path / "results.csv", *drawn):
         console.print(f"  {path}", highlight=False, soft_wrap=True, markup=False)
-
-
-def _table(sweep: "Sweep"):
-    """To be printed."""
-    from bench import records
-    from bench.tables import summary
-
-    folder = sweep.path
-    title = f"{folder}: final test metrics, mean ±std over seeds"
-    return summary.summary(records.load(folder), records.states(folder), title=title)
-
-
-def draw(sweep: "Sweep") -> list[Path]:
-    """The figures of a screen, into the sweep's folder."""
-    from bench import records
-    from bench.figures import plots
-
-    return plots.plot_all(records.load(sweep.path), sweep.path / "runs", sweep.path / "figures")
-
-
-def _study_page(folder: Path) -> list[str]:
-    """Writes it; returns the answer, and where all is."""
-    from bench import ablation
-
-    answer, paths = ablation.write_page(folder)
-    return [*answer, *(f"  {path}" for path in paths)]
 
 
 def exit_if_any_failed(folder: Path) -> None:

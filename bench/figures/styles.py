@@ -1,42 +1,16 @@
-"""What all figures share; above all one look per estimator, the same in every figure of every sweep."""
+"""One look per estimator, the same in every figure and on every page of every sweep. Imports no matplotlib."""
 
 import colorsys
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 from zlib import crc32
 
-RC: dict[str, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.labelsize": 9,
-    "figure.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    # Dashes in a style are lengths in points, whatever the line's width.
-    "lines.scale_dashes": False,
-    # Dataset and estimator names are the user's and may hold a dollar sign.
-    "text.parse_math": False,
-}
-TALLEST = 300  # inches; at 200 dpi a picture of 2**16 pixels is the most that matplotlib draws
+from bench.records.methods import SHIPPED, reading_order
 
-# The place in this list is the marker: append, never insert.
-_SHIPPED = (
-    "daps",
-    "reinforce",
-    "reinforce:baseline=critic",
-    "reinforce:baseline=ema",
-    "reinforce:baseline=none",
-    "gumbel_softmax",
-    "straight_through",
-    "vq",
-    "vq:codebook=ema",
-    "fsq",
-    "gumbel_softmax:hard=false",
-    "daps_local",
-)
+if TYPE_CHECKING:
+    from bench.records.study import Study
+
 # After Paul Tol's colour-blind-safe schemes; lightness differs between neighbours, for print in grey.
 _FAMILY_HUES = {
     "daps": "#1f4fa3",
@@ -55,6 +29,8 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", "d", "p", ">")
 _DASHES = ((), (5, 1.5), (1, 1.2), (6, 1.5, 1, 1.5), (3, 1, 1, 1, 1, 1))
 _TONES = len(_LIGHTER) * len(_HUE_SHIFTS)
 _MARKS = len(_MARKERS) * len(_DASHES)
+# Of cases and rules: seaborn's colour-blind palette, without the yellow that is hard to see on white.
+_CASES = ("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#fbafe4", "#949494", "#56b4e9")
 
 Colour = tuple[float, float, float]
 
@@ -68,27 +44,12 @@ class Style:
     dash: tuple[float, ...]
 
 
-def reading_order(names: Iterable[str]) -> list[str]:
-    """Families together, shipped ones first, numbers by size: daps, daps:k=4, daps:k=16, ..., yours."""
-    families = list(_FAMILY_HUES)
-
-    def key(name: str):
-        family = _family(name)
-        rank = families.index(family) if family in _FAMILY_HUES else len(families)
-        shipped = _SHIPPED.index(name) if name in _SHIPPED else len(_SHIPPED)
-        # Odd pieces are the numbers, so that like is compared with like; the name itself, as 1 and 1.0 are alike.
-        pieces = [float(p) if i % 2 else p for i, p in enumerate(re.split(r"(\d+(?:\.\d+)?)", name))]
-        return rank, family, shipped, pieces, name
-
-    return sorted(set(names), key=key)
-
-
 def styles(names: Iterable[str]) -> dict[str, Style]:
-    """A style for every estimator name, all different.
+    """A style for every estimator name, all different, in reading order.
 
     Shipped estimators own theirs. Others take the one their name hashes to, in the hue of their family; when
     two of them hash to the same, the second in reading order takes the next free one. Past 15 variants of a
-    family colours return, past 49 names that are not shipped markers with their dashes do.
+    family colours return, past 48 names that are not shipped markers with their dashes do.
     """
     names = set(names)
     hue_slots: set[int] = set()
@@ -96,14 +57,14 @@ def styles(names: Iterable[str]) -> dict[str, Style]:
     tone_slots: dict[str, set[int]] = {}
     hues = dict(_FAMILY_HUES)
     chosen: dict[str, Style] = {}
-    for name in (*_SHIPPED, *(n for n in reading_order(names) if n not in _SHIPPED)):
-        family, arguments = _family(name), name.partition(":")[2]
+    for name in (*SHIPPED, *(n for n in reading_order(names) if n not in SHIPPED)):
+        family, _, arguments = name.partition(":")
         if family not in hues:
             hues[family] = _SPARE_HUES[_claim(crc32(family.encode()), len(_SPARE_HUES), hue_slots)]
-        shipped = name in _SHIPPED
+        shipped = name in SHIPPED
         taken = tone_slots.setdefault(hues[family], set())
         tone = _claim(len(taken) if shipped or not arguments else crc32(arguments.encode()), _TONES, taken)
-        mark = _claim(_SHIPPED.index(name) if shipped else crc32(name.encode()), _MARKS, mark_slots)
+        mark = _claim(SHIPPED.index(name) if shipped else crc32(name.encode()), _MARKS, mark_slots)
         chosen[name] = Style(_tone(hues[family], tone), _MARKERS[mark % len(_MARKERS)], _DASHES[mark % len(_DASHES)])
     return {name: chosen[name] for name in reading_order(names)}
 
@@ -116,7 +77,7 @@ def told_apart(names: Mapping[str, str]) -> dict[str, Style]:
     """
     known = styles(names.values())
     found = {called: known[name] for called, name in names.items()}
-    first = sorted(list(names)[: len(_MARKERS)], key=lambda called: names[called] not in _SHIPPED)
+    first = sorted(list(names)[: len(_MARKERS)], key=lambda called: names[called] not in SHIPPED)
     taken: set[str] = set()
     for called in first:
         if found[called].marker in taken:
@@ -125,8 +86,24 @@ def told_apart(names: Mapping[str, str]) -> dict[str, Style]:
     return found
 
 
-def _family(name: str) -> str:
-    return name.partition(":")[0]
+def of_families(study: "Study") -> dict[str, Style]:
+    """By family of an ablation. What begins alike, such as a rule with and without `per_image`, shares a colour.
+
+    Estimators look as everywhere, rules of one estimator have colours far apart.
+    """
+    groups = list(dict.fromkeys(family.split(", ")[0] for family in study.families))
+    shared = styles(groups)
+    several = len({setting.estimator for setting in study.settings}) > 1
+    if several and groups == study.families:
+        return shared
+    cases = {name: _rgb(_CASES[place % len(_CASES)]) for place, name in enumerate(groups)}
+    found: dict[str, Style] = {}
+    for place, family in enumerate(study.families):
+        group = family.split(", ")[0]
+        alike = sum(other.split(", ")[0] == group for other in found)
+        colour = shared[group].colour if several else cases[group]
+        found[family] = Style(colour, _MARKERS[place % len(_MARKERS)], _DASHES[alike % len(_DASHES)])
+    return found
 
 
 def _claim(preferred: int, size: int, taken: set[int]) -> int:
@@ -138,8 +115,12 @@ def _claim(preferred: int, size: int, taken: set[int]) -> int:
 
 def _tone(anchor: str, slot: int) -> Colour:
     """The anchor colour, a little lighter or darker and turned by a few degrees of hue."""
-    red, green, blue = (int(anchor[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    hue, lightness, saturation = colorsys.rgb_to_hls(*_rgb(anchor))
     lighter = _LIGHTER[slot % len(_LIGHTER)]
     lightness += lighter * (1 - lightness if lighter > 0 else lightness)
     return colorsys.hls_to_rgb((hue + _HUE_SHIFTS[slot % len(_HUE_SHIFTS)]) % 1, lightness, saturation)
+
+
+def _rgb(code: str) -> Colour:
+    red, green, blue = (int(code[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return red, green, blue

@@ -63,6 +63,11 @@ class Metric:
         """Which way is better."""
         return {"higher": "↑", "lower": "↓", "": ""}[self.better]
 
+    @property
+    def with_arrow(self) -> str:
+        """Heading and arrow: `PSNR [dB] ↑`."""
+        return f"{self.heading} {self.arrow}".strip()
+
     def judged(self, change: float) -> str:
         """What a change is: better or worse, or higher or lower where neither end is."""
         up, down = ("better", "worse") if self.better else ("higher", "lower")

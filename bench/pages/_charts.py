@@ -1,30 +1,37 @@
-"""The charts, as Vega-Lite specifications made with Altair. The page feeds them rows named as in the docstrings.
+"""The charts: Vega-Lite specifications made with Altair, and the columns of numbers that the page makes their rows of.
 
 Colours are CSS variables, so that light, dark and print need one drawing.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
 
-from bench.pages._theme import Look
+from bench.metrics.catalogue import describe, in_order
+from bench.pages._page import MARKERS, Look
+from bench.records import Comparison
+from bench.records.sweep import ENDED_EARLY, Table
+from bench.tables.model import Model
+from bench.text import typeset
 
-MARKERS = {
-    "o": "M1,0A1,1,0,1,1,-1,0A1,1,0,1,1,1,0Z",
-    "s": "M-.85,-.85H.85V.85H-.85Z",
-    "^": "M0,-1L.95,.8H-.95Z",
-    "D": "M0,-1.15L1.15,0L0,1.15L-1.15,0Z",
-    "v": "M0,1L.95,-.8H-.95Z",
-    "P": "M-.35,-1H.35V-.35H1V.35H.35V1H-.35V.35H-1V-.35H-.35Z",
-    "X": "M-.5,-1L0,-.5L.5,-1L1,-.5L.5,0L1,.5L.5,1L0,.5L-.5,1L-1,.5L-.5,0L-1,-.5Z",
-    "*": "M0,-1.3L.29,-.4L1.24,-.4L.48,.15L.77,1.05L0,.5L-.77,1.05L-.48,.15L-1.24,-.4L-.29,-.4Z",
-    "<": "M-1,0L.8,-.95V.95Z",
-    "d": "M0,-1.2L.65,0L0,1.2L-.65,0Z",
-    "p": "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z",
-    ">": "M1,0L-.8,-.95V.95Z",
+COSTS = {
+    "step": "optimiser steps",
+    "images": "images seen",
+    "decodes": "decoder evaluations",
+    "seconds": "training time [s]",
 }
-"""SVG paths of about one unit around 0 for matplotlib's markers, so that an estimator looks as in the figures."""
+POINTS = 40_000
+"""Points of all curves together: 3 MB of the page."""
+LOST = 20
+"""Lines of runs that ended early."""
+MEASURES = ("usage", "perplexity")
+COLUMNS = 64
+"""Of the map of the codebook. More positions than this share columns."""
+ROWS = 60
+"""Methods in that map."""
 
 Spec = dict[str, Any]
 
@@ -37,6 +44,120 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu
 _ROW_LABEL = "narrow ? split(datum.label, '\\n') : replace(datum.label, '\\n', ', ')"
 """Name and posterior, under each other where there is little room."""
 _ROW_AXIS: dict[str, Any] = {"title": None, "labelLimit": 340, "ticks": False, "domain": False, "labelPadding": 8}
+
+
+def data(comparison: Comparison, table: Model, looks: Mapping[int, Look], measured: Sequence[int]) -> dict[str, Any]:
+    """All that `page.js` draws of a comparison: of the methods `measured`, best first, and in curves of those that have
+    `looks`."""
+    lines = curves(comparison, list(looks))
+    return {
+        "methods": [
+            {"name": method.name, "posterior": method.posterior, "label": comparison.label(index)}
+            for index, method in enumerate(comparison.methods)
+        ],
+        "costs": COSTS,
+        "headings": {m.name: m.heading for m in (*map(describe, lines["metrics"]), *table.columns)},
+        "curves": lines,
+        "finals": finals(comparison, table, list(looks)),
+        "codebook": codebook(comparison, measured),
+        "specs": {"curves": learning_curves(looks), "finals": final_values(looks), "usage": usage_map()},
+    }
+
+
+def curves(comparison: Comparison, methods: Sequence[int]) -> dict[str, Any]:
+    """By metric: columns of the points of these methods, lines of runs that diverged or failed, and as `level` what the
+    mean training image scores."""
+    points = comparison.shown_curves
+    points = _thinned(points[points["method"].isin(methods)])
+    early = [run.name for index in methods for run in comparison.runs[index] if run.state in ENDED_EARLY][:LOST]
+    lost = comparison.lost_curves
+    lost = lost[lost["run"].isin(early)]
+    metrics = in_order(set(points["metric"]) | set(lost["metric"]))
+    levels = {metric: comparison.baseline(metric) for metric in metrics}
+    return {
+        "metrics": metrics,
+        "points": {metric: _columns(rows) for metric, rows in points.groupby("metric")},
+        "lost": {metric: _lines(rows) for metric, rows in lost.groupby("metric")},
+        "level": {metric: level for metric, level in levels.items() if not math.isnan(level)},
+    }
+
+
+def _thinned(points: Table) -> Table:
+    """At most POINTS in all, evenly spread over each curve, ends kept."""
+    grouped = points.groupby(["metric", "method"])
+    place, size = grouped.cumcount(), grouped["step"].transform("size")
+    every = np.ceil(size / max(10, POINTS // max(1, grouped.ngroups)))
+    return points[(place % every == 0) | (place == size - 1)]
+
+
+def _columns(rows: Table) -> dict[str, list]:
+    whole = {"m": rows["method"], "step": rows["step"], "n": rows["seeds"]}
+    others = {cost: rows[cost] for cost in COSTS if cost != "step"}
+    others |= {"y": rows["mean"], "lo": rows["low"], "hi": rows["high"]}
+    return {key: values.astype(int).tolist() for key, values in whole.items()} | {
+        key: significant(values) for key, values in others.items()
+    }
+
+
+def _lines(rows: Table) -> list[dict[str, Any]]:
+    return [
+        {"m": int(method), "seed": str(seed), "y": significant(mine["value"])}
+        | {cost: significant(mine[cost]) for cost in COSTS}
+        for (method, _, seed), mine in rows.groupby(["method", "run", "seed"])
+    ]
+
+
+def significant(values: Any) -> list[float | None]:
+    """Six significant digits, to save space; None for what JSON cannot hold."""
+    return [float(f"{value:.6g}") if math.isfinite(value) else None for value in map(float, values)]
+
+
+def finals(comparison: Comparison, table: Model, methods: Sequence[int]) -> dict[str, Any]:
+    """By metric: the mean and interval of these methods, best first as in the table, and the value of every seed."""
+    values = comparison.finals.dropna(subset="value")
+    values = values[values["method"].isin(methods)]
+    found: dict[str, Any] = {}
+    for metric in table.columns:
+        cells = table.cells[metric.name]
+        ends = {m: [None if math.isnan(end) else end for end in (cells[m].low, cells[m].high)] for m in cells}
+        means = [
+            {"m": m, "mean": cells[m].mean, "low": ends[m][0], "high": ends[m][1], "n": cells[m].n}
+            | {"interval": " … ".join(typeset(e, cells[m].places) for e in ends[m]) if cells[m].interval else "none"}
+            for m in (row.method for row in table.rows)
+            if m in cells and m in methods
+        ]
+        mine = values[values["metric"] == metric.name]
+        seeds = {key: mine[column].astype(int).tolist() for key, column in (("m", "method"), ("seed", "seed"))}
+        found[metric.name] = {"means": means, "seeds": seeds | {"value": significant(mine["value"])}}
+    return found
+
+
+def codebook(comparison: Comparison, methods: Sequence[int]) -> dict[str, Any] | None:
+    """Codebook use per method and position; None where nothing was measured.
+
+    `values` holds, by measure and method, a value per column of the map; a column stands for `per_column` positions.
+    """
+    rows = comparison.by_position
+    rows = rows[rows["method"].isin(methods) & rows["measure"].isin(MEASURES)]
+    if rows.empty:
+        return None
+    positions = int(rows["position"].max()) + 1
+    per_column = math.ceil(positions / COLUMNS)
+    table = rows.groupby(["measure", "method", rows["position"] // per_column])["value"].mean().unstack()
+    shown = [method for method in methods if method in table.index.get_level_values("method")][:ROWS]
+    sizes = [run.config.get("vocab") for run in comparison.compared]
+    return {
+        "positions": positions,
+        "per_column": per_column,
+        "methods": shown,
+        # where perplexity ends
+        "vocab": max((size for size in sizes if isinstance(size, int)), default=None),
+        "values": {
+            measure: {m: significant(table.loc[measure, m]) for m in shown if (measure, m) in table.index}
+            for measure in MEASURES
+            if measure in table.index
+        },
+    }
 
 
 def learning_curves(looks: Mapping[int, Look]) -> Spec:
@@ -57,15 +178,9 @@ def learning_curves(looks: Mapping[int, Look]) -> Spec:
     lost = alt.Chart(alt.NamedData("lost")).mark_line(strokeWidth=0.9, clip=True)
     lost = lost.encode(x=x, y=y, color=scales.colour, detail="run:N", opacity=faded)
     crosses = alt.Chart(alt.NamedData("crosses")).mark_text(text="✕", fontSize=12, clip=True, color="var(--ink)")
-    crosses = crosses.encode(x=x, y=y, tooltip=[alt.Tooltip("label:N", title="ended early")])
-    chart = alt.layer(
-        band.transform_filter("datum.hi > datum.lo"),
-        level.encode(y=y),
-        lost,
-        line,
-        marks.add_params(hover),
-        crosses.encode(opacity=faded),
-    ).add_params(
+    crosses = crosses.encode(x=x, y=y, tooltip=_tips(label="ended early"))
+    shown = band.transform_filter("datum.hi > datum.lo"), level.encode(y=y), lost, line, marks.add_params(hover)
+    chart = alt.layer(*shown, crosses.encode(opacity=faded)).add_params(
         alt.param("highlight", value=None),
         *(alt.param(name, value=value) for name, value in {"left": 0, "right": 1, "low": 0, "high": 1}.items()),
     )
@@ -92,25 +207,11 @@ def final_values(looks: Mapping[int, Look]) -> Spec:
     means = alt.Chart(alt.NamedData("means")).encode(y=row, color=scales.colour)
     seeds = alt.Chart(alt.NamedData("seeds")).mark_point(filled=True, size=16, opacity=0.55, yOffset=7)
     seeds = seeds.encode(
-        y=row,
-        x=alt.X("value:Q"),
-        color=scales.colour,
-        tooltip=[
-            alt.Tooltip("name:N", title="method"),
-            alt.Tooltip("seed:N"),
-            alt.Tooltip("value:Q", format=".5~g"),
-        ],
+        y=row, x=alt.X("value:Q"), color=scales.colour, tooltip=_tips(name="method", seed="seed", value="value")
     )
     bars = means.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q")
     dots = means.mark_point(filled=True, size=70, opacity=1).encode(
-        x=x,
-        shape=scales.shape,
-        tooltip=[
-            alt.Tooltip("name:N", title="method"),
-            alt.Tooltip("mean:Q", format=".5~g"),
-            alt.Tooltip("interval:N", title="95 % interval"),
-            alt.Tooltip("n:Q", title="seeds"),
-        ],
+        x=x, shape=scales.shape, tooltip=_tips(name="method", mean="mean", interval="95 % interval", n="seeds")
     )
     chart = alt.layer(seeds, bars, dots).add_params(alt.param("labels", value=[]))
     return _finished(chart)
@@ -123,28 +224,16 @@ def usage_map() -> Spec:
         scale=alt.Scale(scheme="cividis", domainMin=0, domainMax={"expr": "top"}),
         legend=alt.Legend(orient="bottom", direction="horizontal", gradientLength=180, title=None, tickCount=3),
     )
+    columns = alt.Axis(title="latent position", labelAngle=0, labelOverlap="greedy", labelSeparation=6, ticks=False)
+    rows = alt.Axis(labelExpr=_ROW_LABEL, labelOffset={"expr": "narrow ? -6 : 0"}, **_ROW_AXIS)
     chart = (
         alt.Chart(alt.NamedData("cells"))
         .mark_rect()
         .encode(
-            x=alt.X(
-                "column:O",
-                axis=alt.Axis(
-                    title="latent position", labelAngle=0, labelOverlap="greedy", labelSeparation=6, ticks=False
-                ),
-            ),
-            y=alt.Y(
-                "row:N",
-                sort=None,
-                scale=alt.Scale(paddingInner=0.12),
-                axis=alt.Axis(labelExpr=_ROW_LABEL, labelOffset={"expr": "narrow ? -6 : 0"}, **_ROW_AXIS),
-            ),
+            x=alt.X("column:O", axis=columns),
+            y=alt.Y("row:N", sort=None, scale=alt.Scale(paddingInner=0.12), axis=rows),
             color=value,
-            tooltip=[
-                alt.Tooltip("name:N", title="method"),
-                alt.Tooltip("position:N"),
-                alt.Tooltip("value:Q", format=".4~g"),
-            ],
+            tooltip=_tips(name="method", position="position", value="value"),
         )
         .add_params(alt.param("top", value=1), alt.param("narrow", value=False))
     )
@@ -166,24 +255,27 @@ class _Scales:
         self.dash = alt.StrokeDash("m:N", legend=None, scale=scale(dashes))
 
 
+def _tips(**titles: str) -> list[alt.Tooltip]:
+    numbers = ("mean", "value")
+    return [
+        alt.Tooltip(f"{name}:Q", title=title, format=".5~g")
+        if name in numbers
+        else alt.Tooltip(f"{name}:N", title=title)
+        for name, title in titles.items()
+    ]
+
+
 def _between(low: str, high: str) -> alt.Scale:
     return alt.Scale(domain=[{"expr": low}, {"expr": high}], zero=False, nice=False)
 
 
 def _finished(chart: Any) -> Spec:
-    axis = alt.AxisConfig(
-        labelColor="var(--ink)",
-        titleColor="var(--ink)",
-        gridColor="var(--line)",
-        domainColor="var(--line)",
-        tickColor="var(--line)",
-        labelFontSize=12,
-        titleFontSize=12,
-        titleFontWeight="normal",
-    )
+    ink = dict.fromkeys(("labelColor", "titleColor"), "var(--ink)")
+    lines = dict.fromkeys(("gridColor", "domainColor", "tickColor"), "var(--line)")
+    axis = alt.AxisConfig(**ink, **lines, labelFontSize=12, titleFontSize=12, titleFontWeight="normal")
     return (
         chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
         .configure(background="transparent", font=_FONT, axis=axis, view=alt.ViewConfig(stroke=None))
-        .configure_legend(labelColor="var(--ink)", titleColor="var(--ink)")
+        .configure_legend(**ink)
         .to_dict()
     )

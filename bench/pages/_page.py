@@ -1,182 +1,121 @@
-"""Puts the page together: one HTML file that loads nothing."""
+"""Puts a page together: articles of sections, filled into one HTML file that loads nothing."""
 
 import base64
+import colorsys
 import functools
 import hashlib
 import json
-import shlex
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jinja2
-import vl_convert
 from markupsafe import Markup
 
-from bench.pages import _charts, _template
-from bench.pages._codebook import codebook
-from bench.pages._curves import COSTS, CURVES, curves, significant
-from bench.pages._fairness import fairness
-from bench.pages._how import commands, commits
-from bench.pages._metrics import describe, number
-from bench.pages._problems import problems
-from bench.pages._samples import BYTES, gallery, palette
-from bench.pages._sweep import Setting, Sweep
-from bench.pages._theme import Look, looks
-from bench.pages._verdict import MARKS, MEANINGS, Verdict, verdict
+from bench.figures.styles import Colour, Style, styles
+from bench.tables.model import MARKS, MEANINGS
+from bench.text import counted, typeset
+
+LIGHT, DARK = "#ffffff", "#15181d"
+"""Backgrounds of charts and tables; `page.css` has the same."""
+CONTRAST = 3.0
+"""Of lines and markers against their background (WCAG 2.2, success criterion 1.4.11)."""
+MARKERS = {
+    "o": "M1,0A1,1,0,1,1,-1,0A1,1,0,1,1,1,0Z",
+    "s": "M-.85,-.85H.85V.85H-.85Z",
+    "^": "M0,-1L.95,.8H-.95Z",
+    "D": "M0,-1.15L1.15,0L0,1.15L-1.15,0Z",
+    "v": "M0,1L.95,-.8H-.95Z",
+    "P": "M-.35,-1H.35V-.35H1V.35H.35V1H-.35V.35H-1V-.35H-.35Z",
+    "X": "M-.5,-1L0,-.5L.5,-1L1,-.5L.5,0L1,.5L.5,1L0,.5L-.5,1L-1,.5L-.5,0L-1,-.5Z",
+    "*": "M0,-1.3L.29,-.4L1.24,-.4L.48,.15L.77,1.05L0,.5L-.77,1.05L-.48,.15L-1.24,-.4L-.29,-.4Z",
+    "<": "M-1,0L.8,-.95V.95Z",
+    "d": "M0,-1.2L.65,0L0,1.2L-.65,0Z",
+    "p": "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z",
+    ">": "M1,0L-.8,-.95V.95Z",
+}
+"""SVG paths of about one unit around 0 for matplotlib's markers, so that an estimator looks as in the figures."""
 
 
-def page(sweep: Sweep) -> str:
-    """The HTML."""
-    styles = looks(method.style for setting in sweep.settings for method in setting.methods)
-    sections = [_section(sweep, setting, styles) for setting in sweep.settings]
-    script, library = _template.file("bench.pages", "page.js"), _vega()
+@dataclass(frozen=True)
+class Look:
+    """Of one estimator, for light and dark, after the figures' colours."""
+
+    place: int
+    """Names its colour: the CSS variable --m<place>."""
+    style: Style
+    light: str
+    dark: str
+
+
+@dataclass(frozen=True)
+class Section:
+    name: str
+    """Its id within the article."""
+    link: str
+    """In the list of sections."""
+    content: Any
+    heading: str = ""
+    """If it is not that of the link."""
+    kind: str = ""
+    """The macro of `sections.html.j2` that shows the content, if it is not called as the section is."""
+
+
+@dataclass(frozen=True)
+class Article:
+    """A comparison, an ablation, or a gradient lab."""
+
+    title: str
+    about: str
+    facts: Sequence[str]
+    """Short ones, for under the title."""
+    sections: Sequence[Section]
+    data: Any = None
+    """Of its charts, as `page.js` reads it; None without charts."""
+
+
+def render(folder: Path, articles: Sequence[Article], how: Any, colours: Iterable[Look]) -> str:
+    """The HTML of the page of `folder`. `how` is what `_terms.how` gives, `colours` are those that the articles use."""
+    files = {name: (resources.files("bench.pages") / name).read_text() for name in ("page.css", "page.js")}
+    scripts = [files["page.js"]]
+    if charts := any(article.data for article in articles):
+        scripts.insert(0, _vega())
     content = {
-        "sweep": sweep,
-        "title": sweep.path.resolve().name,
-        "folder": shlex.quote(str(sweep.path)),
-        "sections": sections,
-        "looks": styles,
-        "commands": commands(sweep.runs),
-        "commits": commits(sweep.runs),
-        "gradient": [f"rgb({r} {g} {b})" for r, g, b in palette()[::9]],
-        "style": Markup(_template.file("bench.pages", "page.css")),
-        "script": Markup(script),
-        "library": Markup(library),
-        "policy": _policy(script, library),
-        "data": _embedded([section["data"] for section in sections]),
+        "title": folder.resolve().name,
+        "folder": folder,
+        "articles": articles,
+        "how": how,
+        "colours": list(colours),
+        "charts": charts,
+        "style": Markup(files["page.css"]),
+        "scripts": [Markup(script) for script in scripts],
+        "policy": _policy(scripts),
+        "data": _embedded([article.data for article in articles]),
     }
     return _environment().get_template("page.html.j2").render(content)
 
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    environment = _template.environment("bench.pages")
-    environment.globals |= {"MARKS": MARKS, "MEANINGS": MEANINGS, "MARKERS": _charts.MARKERS, "COSTS": COSTS}
-    return environment
-
-
-def _section(sweep: Sweep, setting: Setting, styles: dict[str, Look]) -> dict[str, Any]:
-    """What the template shows of one dataset and preset."""
-    found = verdict(setting)
-    mine = [styles[method.style] for method in setting.methods]
-    ranked = [index for index in found.order if not setting.methods[index].is_baseline]
-    measured = [index for index in ranked if index in setting.rows]
-    drawn = measured[:CURVES]
-    shapes = {index: mine[index] for index in drawn}
-    lines = curves(setting, drawn)
-    levels = _levels(setting)
-    used = codebook(setting, measured)
-    shown, total = problems(sweep, setting)
-    return {
-        "setting": setting,
-        "looks": mine,
-        "verdict": found,
-        "methods_measured": len(measured),
-        "drawn": drawn,
-        "posteriors": list(dict.fromkeys(setting.methods[index].posterior for index in sorted(drawn))),
-        "chips": _chips(setting, drawn),
-        "lost": any(lines["lost"].values()),
-        "level": levels,
-        "measures": list(used["values"]) if used else [],
-        "curve_metrics": [describe(metric) for metric in lines["metrics"]],
-        "final_metrics": [column for column in found.columns if found.values is not None],
-        "codebook": used,
-        "gallery": gallery(setting, found.order, sweep.path / "runs", BYTES // len(sweep.settings)),
-        "problems": shown,
-        "undone": sum(run.state != "done" for run in setting.compared),
-        "problems_total": total,
-        "fairness": fairness(setting),
-        "summary": _summary(setting, found),
-        "data": {
-            "methods": [
-                {"name": m.name, "posterior": m.posterior, "label": setting.label(i)}
-                for i, m in enumerate(setting.methods)
-            ],
-            "costs": COSTS,
-            "headings": {m.name: m.heading for m in (*map(describe, lines["metrics"]), *found.columns)},
-            "curves": {**lines, "level": levels},
-            "finals": _finals(setting, found, drawn),
-            "codebook": used,
-            "specs": {
-                "curves": _charts.learning_curves(shapes),
-                "finals": _charts.final_values(shapes),
-                "usage": _charts.usage_map(),
-            },
-        },
-    }
-
-
-def _chips(setting: Setting, drawn: list[int]) -> list[tuple[str, int]]:
-    """Names, each with the first method of that name: both posteriors look alike and share a button."""
-    names: dict[str, int] = {}
-    for index in sorted(drawn):
-        names.setdefault(setting.methods[index].name, index)
-    return list(names.items())
-
-
-def _levels(setting: Setting) -> dict[str, float]:
-    """What the mean training image scores, by metric."""
-    baselines = [index for index, method in enumerate(setting.methods) if method.is_baseline]
-    rows = setting.frame[setting.frame["method"].isin(baselines) & (setting.frame["split"] == "test")]
-    means = rows.dropna(subset="value").groupby("metric")["value"].mean()
-    return {str(metric): value for metric, value in means.items()}
-
-
-def _finals(setting: Setting, found: Verdict, drawn: list[int]) -> dict[str, Any]:
-    """By metric: the mean and interval of every method drawn, and the value of every seed."""
-    if found.values is None:
-        return {}
-    keys = {(setting.methods[index].name, setting.methods[index].posterior): index for index in drawn}
-    index = [keys.get(key) for key in zip(found.values["estimator"], found.values["posterior"], strict=True)]
-    values = found.values.assign(method=index).dropna(subset=["method", "value"])
-    finals: dict[str, Any] = {}
-    for place, column in enumerate(found.columns):
-        cells = {row.method: row.cells[place] for row in found.rows if row.method in drawn}
-        means = [
-            {"m": m, "mean": c.value, "low": c.low, "high": c.high, "n": c.seeds, "interval": c.interval or "none"}
-            for m, c in cells.items()
-            if c.value is not None
-        ]
-        mine = values[values["metric"] == column.name]
-        seeds = {
-            "m": mine["method"].astype(int).tolist(),
-            "seed": mine["seed"].tolist(),
-            "value": significant(mine["value"]),
-        }
-        finals[column.name] = {"means": means, "seeds": seeds}
-    return finals
-
-
-def _summary(setting: Setting, found: Verdict) -> list[str]:
-    """Short facts for under the title."""
-    methods = [method for method in setting.methods if not method.is_baseline]
-    runs = setting.compared
-    facts = [_count(len({m.estimator for m in methods}), "estimator")]
-    posteriors = {m.posterior for m in methods}
-    facts.append(
-        _count(len(posteriors), "posterior") if len(posteriors) > 1 else f"{next(iter(posteriors), 'no')} posterior"
+    """Whatever is filled in is escaped, and must be there."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("bench.pages", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    if any(m.variant for m in methods):
-        facts.append(f"{_count(len(methods), 'method')} by their settings")
-    done = sum(run.state == "done" for run in runs)
-    facts.append(f"{number(done, 0)} of {_count(len(runs), 'run')} done")
-    configs = [run.config for run in runs if run.config]
-
-    def common(key: str) -> Any:
-        values = {json.dumps(config.get(key)) for config in configs}
-        return json.loads(values.pop()) if len(values) == 1 else None
-
-    if common("steps") and common("batch_size"):
-        facts.append(f"{number(common('steps'), 0)} steps of {number(common('batch_size'), 0)} images")
-    if common("length") and common("vocab"):
-        facts.append(f"{common('length')} codes of {common('vocab')}")
-    tests = setting.frame["n"][setting.frame["split"] == "test"].dropna()
-    if len(tests):
-        facts.append(f"{number(tests.max(), 0)} test images")
-    return facts
+    made.filters |= {"number": typeset, "soft": _soft, "counted": counted}
+    made.globals |= {"MARKERS": MARKERS, "MARKS": MARKS, "MEANINGS": MEANINGS}
+    return made
 
 
-def _count(count: int, what: str) -> str:
-    return f"{number(count, 0)} {what}{'' if count == 1 else 's'}"
+def _soft(name: str) -> Markup:
+    """A name of code that may break where its parts end."""
+    return Markup("<wbr>").join(re.split(r"(?<=[:,=/_])(?=[^:,=/_ ])", name))
 
 
 def _embedded(content: Any) -> Markup:
@@ -185,7 +124,7 @@ def _embedded(content: Any) -> Markup:
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
-def _policy(*scripts: str) -> str:
+def _policy(scripts: Sequence[str]) -> str:
     """Nothing may be loaded or sent, and no script runs but these."""
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
     allowed = {
@@ -202,4 +141,42 @@ def _policy(*scripts: str) -> str:
 @functools.cache
 def _vega() -> str:
     """Vega, Vega-Lite and Vega-Embed, minified; their licence is named at the foot of the page."""
+    import vl_convert
+
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", "<\\/script")
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """A look per name, in reading order."""
+    return {
+        name: Look(place, style, readable(style.colour, LIGHT), readable(style.colour, DARK))
+        for place, (name, style) in enumerate(styles(set(names)).items())
+    }
+
+
+def readable(colour: Colour, background: str) -> str:
+    """The colour, made darker or lighter until it stands out from the background, as #rrggbb."""
+    away = -0.01 if luminance(parsed(background)) > 0.5 else 0.01
+    hue, lightness, saturation = colorsys.rgb_to_hls(*colour)
+    while contrast(colour, parsed(background)) < CONTRAST and 0 < lightness < 1:
+        lightness = min(1.0, max(0.0, lightness + away))
+        colour = colorsys.hls_to_rgb(hue, lightness, saturation)
+    return "#" + "".join(f"{round(255 * channel):02x}" for channel in colour)
+
+
+def contrast(one: Colour, other: Colour) -> float:
+    """1 to 21, as WCAG defines it."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour: Colour) -> float:
+    """Relative luminance of an sRGB colour, 0 to 1."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def parsed(text: str) -> Colour:
+    """Of #rrggbb."""
+    red, green, blue = (int(text[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return red, green, blue

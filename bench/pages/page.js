@@ -225,17 +225,15 @@
 
   // --- reconstructions ----------------------------------------------------------------------------------------
 
-  function gallery(root) {
-    const wall = root.querySelector(".gallery");
-    if (!wall) return;
+  function gallery(wall) {
     const update = () => {
-      const pick = Number(chosen(root, "pick"));
+      const pick = Number(chosen(wall, "pick"));
       wall.style.setProperty("--pick", pick);
       own(wall, ".card").forEach((card) => {
         card.querySelector("[data-score]").textContent = Number(card.dataset.psnr.split(" ")[pick]).toFixed(1);
       });
     };
-    on(root, "pick", update);
+    on(wall, "pick", update);
     update(); // a reloaded page may remember another choice
   }
 
@@ -250,7 +248,7 @@
 
   const ready = own(document, "article[data-section]").map(async (root) => {
     const section = sections[Number(root.dataset.section)];
-    gallery(root);
+    own(root, ".gallery").forEach(gallery);
     await finalValues(root, section);
     await learningCurves(root, section);
     await usage(root, section);

@@ -161,15 +161,21 @@ def _variants(runs: list[Run]) -> list[str]:
 def varying(configs: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Settings with more than one value among resolved configs, the seed aside: each with its value per config,
     as text, "" where a config does not have it."""
-    flat = [dict(_flatten(config)) for config in configs]
+    flat = [{key.rpartition(".")[2]: _exact(value) for key, value in flattened(config)} for config in configs]
     keys = dict.fromkeys(key for config in flat for key in config if key != "seed")
     columns = {key: [config.get(key, "") for config in flat] for key in keys}
     return {key: values for key, values in columns.items() if len(set(values)) > 1}
 
 
-def _flatten(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for key, value in config.items():
+def flattened(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings with dotted names."""
+    for key, value in content.items():
         if isinstance(value, dict):
-            yield from _flatten(value)
+            yield from flattened(value, f"{above}{key}.")
         else:
-            yield key, value if isinstance(value, str) else json.dumps(value)
+            yield f"{above}{key}", value
+
+
+def _exact(value: object) -> str:
+    # text that rounds would make two settings one
+    return value if isinstance(value, str) else json.dumps(value)

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.machine.files import read_json
 from bench.records.folder import BASELINE
-from bench.records.methods import Method, Run
+from bench.records.methods import Method, Run, varying
 from bench.records.sweep import Comparison, Table, compare, read_runs, tidy
 from bench.records.table import load
 from bench.text import natural, typed
@@ -244,7 +244,7 @@ class _Names:
         for draft in drafts:
             groups[draft.condition, draft.estimator].append(draft.config)
         # settings of a run come before arguments in every config: they are the coarser knobs
-        self.knobs = list(dict.fromkeys(key for group in groups.values() for key in _varying(group)))
+        self.knobs = list(dict.fromkeys(key for group in groups.values() for key in varying(group)))
         self.planned = {key for d in drafts for origin in d.origins for axis in origin["axes"] for key in axis}
         self.words = [key for key in self.knobs if self._has(key, str | list)]
         self.flags = [key for key in self.knobs if self._has(key, bool)]
@@ -321,8 +321,3 @@ def _defaults(estimator: str) -> dict[str, Any]:
 
     cls = estimators.available().get(estimator)
     return {key: option.default for key, option in estimators.options(cls).items()} if cls else {}
-
-
-def _varying(group: Sequence[Mapping[str, Any]]) -> list[str]:
-    keys = dict.fromkeys(key for values in group for key in values)
-    return [key for key in keys if len({json.dumps(values.get(key)) for values in group}) > 1]

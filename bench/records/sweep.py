@@ -7,7 +7,7 @@ done the last evaluation counts. A run that diverged has no value and is counted
 import functools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ VALUE_COLUMNS = (*RUN_COLUMNS, *COST_COLUMNS, "metric", "value", "n", "ended", "
 AXES = {"step": "steps", "images": "images", "decodes": "decoder evaluations", "seconds": "s"}
 """What a run may cost, and the unit."""
 ENDED_EARLY = ("diverged", "failed")
+SKIPPED = "skipped"
+"""In the column `metric` of a table without folders: what was left out; its reason is in the column `readout`."""
 _NUMBERS = (*COST_COLUMNS, "value", "n")
 _NAMES = tuple(column for column in COLUMNS if column not in (*_NUMBERS, "seed"))
 
@@ -88,8 +90,8 @@ class Comparison:
         return ", ".join(words)
 
     def endings(self, index: int) -> str:
-        """How many runs of a method ended how: `3 done, 1 diverged`."""
-        return endings(run.state for run in self.runs[index])
+        """How many runs of a method ended how: `3 done, 1 diverged at step 40`."""
+        return endings((run.state, run.status.get("step")) for run in self.runs[index])
 
     @functools.cached_property
     def ended(self) -> Table:
@@ -196,8 +198,8 @@ class Comparison:
         steps = self.ended[self.ended["ended"] == "done"].set_index("run")["step"]
         rows = self.tests[self.tests["metric"].str.fullmatch(r"\w+/\d+")]
         rows = rows[rows["step"] == rows["run"].map(steps)]
-        parts = rows["metric"].str.partition("/")
-        rows = rows.assign(measure=parts[0], position=pd.to_numeric(parts[2]))
+        parts = rows["metric"].str.extract(r"(\w+)/(\d+)")
+        rows = rows.assign(measure=parts[0], position=pd.to_numeric(parts[1]))
         return rows.groupby(["measure", "method", "position"])["value"].mean().reset_index()
 
     @functools.cached_property
@@ -257,6 +259,8 @@ def read(path: str | Path, rows: Table = None) -> Sweep:
     path = Path(path)
     frame = tidy(load(path) if rows is None else rows)
     runs = read_runs(path)
+    if not runs and (path / "results.parquet").is_file():
+        return replace(of_table(pd.read_parquet(path / "results.parquet")), path=path)
     folders = sorted((path / "runs").glob("*"))
     unreadable = [f.name for f in folders if not (read_json(f / "status.json") or read_json(f / "config.json"))]
     return Sweep(path, _comparisons(frame, runs), unreadable)
@@ -264,7 +268,7 @@ def read(path: str | Path, rows: Table = None) -> Sweep:
 
 def of_table(frame: Table) -> Sweep:
     """The sweep that a tidy table tells of, without the folders of its runs: a run is `stopped` if another of its
-    method got further, and done otherwise, unless it diverged."""
+    method got further, and done otherwise, unless it diverged or was skipped."""
     frame = tidy(frame)
     return Sweep(Path(), _comparisons(frame, _runs_of(frame)))
 
@@ -276,12 +280,12 @@ def as_sweep(source: "Sweep | Comparison | Table") -> "Sweep | Comparison":
 
 def tidy(frame: Table) -> Table:
     """Rows that comparisons are made of: measurements of sampled codes on the test split, the baselines', costs, and
-    where a run diverged; of the gradient lab, gradients.
+    where a run diverged; of the gradient lab, gradients and what was skipped.
 
     Numbers are numbers, names text, also after rows that were half written. Infinite values are missing.
     """
     measured = (frame["split"] == "test") & (frame["readout"] == "sample")
-    others = (*catalogue.names("cost"), *catalogue.names("gradient"), "diverged")
+    others = (*catalogue.names("cost"), *catalogue.names("gradient"), "diverged", SKIPPED)
     frame = frame[measured | frame["metric"].isin(others)]
     numbers = {column: pd.to_numeric(frame[column], errors="coerce").astype(float) for column in _NUMBERS}
     numbers["value"] = numbers["value"].replace([np.inf, -np.inf], np.nan)
@@ -309,16 +313,19 @@ def _run(path: Path, state: dict[str, Any]) -> Run:
 
 def _runs_of(frame: Table) -> list[Run]:
     diverged = set(frame["run"][frame["metric"] == "diverged"])
+    skipped = dict(zip(*(frame[column][frame["metric"] == SKIPPED] for column in ("run", "readout")), strict=True))
     last = frame["step"].where(frame["split"] == "test").groupby(frame["run"]).max().fillna(-1)
     table = frame[list(RUN_COLUMNS)].drop_duplicates("run")
     table = table.assign(step=table["run"].map(last), lost=table["run"].isin(diverged))
     furthest = table[~table["lost"]].groupby([*SETTING, *METHOD])["step"].transform("max")
     stopped = set(table["run"][table["step"] < furthest.reindex(table.index)])
+    states = {"diverged": diverged, SKIPPED: skipped, "stopped": stopped}
     return [
         Run(
             *(str(row[key]) for key in ("run", "estimator", "posterior", "dataset", "preset")),
             seed=int(row["seed"]),
-            state="diverged" if row["run"] in diverged else "stopped" if row["run"] in stopped else "done",
+            state=next((state for state, those in states.items() if row["run"] in those), "done"),
+            status={"reason": skipped[row["run"]]} if row["run"] in skipped else {},
         )
         for row in table.to_dict("records")
     ]

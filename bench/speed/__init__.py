@@ -5,7 +5,6 @@ this machine reached in between the steps.
 """
 
 from bench.speed._measure import Size, Timing, measure, size, sizes
-from bench.speed._reference import REFERENCE, SLOWER, compare, load, write
-from bench.speed._table import table
+from bench.speed._reference import REFERENCE, SLOWER, compare, load, table, write
 
 __all__ = ["REFERENCE", "SLOWER", "Size", "Timing", "compare", "load", "measure", "size", "sizes", "table", "write"]

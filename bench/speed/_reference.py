@@ -1,8 +1,8 @@
-"""The committed table of ratios, written by a command, and what became slower since."""
+"""Timings as a table, the committed one of ratios, and what became slower since."""
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +11,41 @@ import pandas as pd
 from bench.machine.files import write_atomically
 from bench.machine.provenance import git_commit, hardware, package_versions
 from bench.speed._measure import Timing
-from bench.speed._table import frame, markdown
+from bench.tables import Grid
+from bench.text import number
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 """Of a checkout; there is none in an installed package."""
 KEY = ("dataset", "estimator", "posterior", "precision", "batch")
 SLOWER = 1.25
 """Times the reference's ratio, from where on it is said: two runs on one machine differ by less."""
+
+COLUMNS = {
+    "ms/step": (lambda t: t.ms, 1),
+    "GFLOP": (lambda t: t.gflop, 2),
+    "floor ms": (lambda t: t.floor_ms, 1),
+    "time / floor": (lambda t: t.ratio, 2),
+    "GB": (lambda t: t.gigabytes, 2),
+    "bytes ms": (lambda t: t.traffic_ms, 1),
+    "sampling ms": (lambda t: t.sampling_ms, 1),
+    "sampling / floor": (lambda t: t.sampling_ratio, 2),
+    "loop overhead %": (lambda t: t.loop_percent, 1),
+}
+NAMES = ("dataset", "estimator", "posterior")
+
+
+def table(timings: Sequence[Timing], names: Sequence[str] = NAMES) -> Grid:
+    """One line per timing."""
+    rows = [
+        [*(getattr(timing, name) for name in names), *(number(value(timing), p) for value, p in COLUMNS.values())]
+        for timing in timings
+    ]
+    return Grid([*names, *COLUMNS], rows, "l" * len(names) + "r" * len(COLUMNS))
+
+
+def frame(timings: Iterable[Timing]) -> pd.DataFrame:
+    """A row per timing, in its own fields and the two ratios."""
+    return pd.DataFrame([{**vars(t), "ratio": t.ratio, "sampling_ratio": t.sampling_ratio} for t in timings])
 
 
 def write(folder: Path, timings: Sequence[Timing], device: str, command: str) -> list[Path]:
@@ -88,5 +116,6 @@ def _page(known: Mapping[str, dict]) -> str:
         rows = pd.DataFrame(found["rows"])
         for (dataset, precision, batch), group in rows.groupby(["dataset", "precision", "batch"], sort=False):
             timings = [Timing(**{name: row[name] for name in fields}) for row in group.to_dict("records")]
-            parts.append(f"### {dataset}, paper size, {batch} images per step, {precision}\n\n{markdown(timings)}")
+            parts.append(f"### {dataset}, paper size, {batch} images per step, {precision}")
+            parts.append(table(timings, NAMES[1:]).markdown())
     return "\n\n".join(parts) + "\n"

@@ -1,11 +1,11 @@
-"""Statistics over paired seeds, scipy under it. First `finals(frame)` or `at_cost(frame, axis)`, which make one value
-per run and metric of the tidy table; then `summary`, `paired_differences`, ..., which make tidy tables of those.
+"""Statistics over paired seeds, scipy under it. First `finals(sweep)` or `at_cost(sweep, axis)`, which make one value
+per run and metric of what `bench.records.read` gives; then `summary`, `paired_differences`, ..., which make tidy
+tables of those.
 
 What is computed, how, and how often the intervals cover: docs/statistics.md.
 """
 
 from bench.records.sweep import AXES
-from bench.stats.compare import moved
 from bench.stats.compute_matched import (
     at_cost,
     common_budget,
@@ -26,38 +26,13 @@ from bench.stats.scores import (
     probability_of_improvement,
     sign_flip_test,
 )
-from bench.stats.summaries import ALL, paired_differences, performance_profiles, summary
+from bench.stats.summaries import ALL, moved, paired_differences, performance_profiles, summary
 from bench.stats.values import finals
 from bench.stats.words import Lead, in_words, lead
 
 __all__ = [
-    "ALL",
-    "AXES",
-    "Interval",
-    "Lead",
-    "at_cost",
-    "common_budget",
-    "cost_of",
-    "cost_to_target",
-    "finals",
-    "fraction_interval",
-    "holm",
-    "improvement_interval",
-    "in_words",
-    "interval",
-    "iqm",
-    "lead",
-    "moved",
-    "paired_differences",
-    "paired_t_test",
-    "pareto",
-    "pareto_front",
-    "performance_profile",
-    "performance_profiles",
-    "probability_of_improvement",
-    "rate_distortion",
-    "reachable_target",
-    "sign_flip_test",
-    "summary",
-    "value_at",
-]
+    "ALL", "AXES", "Interval", "Lead", "at_cost", "common_budget", "cost_of", "cost_to_target", "finals",
+    "fraction_interval", "holm", "improvement_interval", "in_words", "interval", "iqm", "lead", "moved",
+    "paired_differences", "paired_t_test", "pareto", "pareto_front", "performance_profile", "performance_profiles",
+    "probability_of_improvement", "rate_distortion", "reachable_target", "sign_flip_test", "summary", "value_at",
+]  # fmt: skip

@@ -7,9 +7,10 @@ from jaxtyping import Float
 
 from bench.metrics.catalogue import Metric, find
 from bench.records.sweep import AXES, METHOD, SETTING, Table, as_sweep, with_left_out
-from bench.stats.intervals import Interval, counted, interval
+from bench.stats.intervals import Interval, interval
 from bench.stats.scores import finite, pareto_front
-from bench.stats.values import Source, Values, check_axis, paired_values
+from bench.stats.values import Source, Values, check_axis, directed, paired_values, tabled
+from bench.text import counted
 
 Curve = Float[np.ndarray, " t"]
 
@@ -75,9 +76,9 @@ def reachable_target(source: Source, metric: str, dataset: str, preset: str) -> 
     """A value that half of the methods reach on every seed, in the metric's unit; NaN if the metric was not measured.
 
     The median over methods of the best value that a method's worst seed ever had; the worse of the middle two. Raises
-    ValueError for an unknown metric.
+    ValueError for an unknown metric, and for one that is better at neither end.
     """
-    best, worst = ("max", "min") if find(metric).sign > 0 else ("min", "max")
+    best, worst = ("max", "min") if directed(metric).sign > 0 else ("min", "max")
     rows = as_sweep(source).curves
     rows = rows[(rows["metric"] == metric) & (rows["dataset"] == dataset) & (rows["preset"] == preset)]
     every_seed = rows.groupby([*METHOD, "seed"])["value"].agg(best).groupby(level=METHOD).agg(worst)
@@ -85,9 +86,7 @@ def reachable_target(source: Source, metric: str, dataset: str, preset: str) -> 
 
 
 TARGET_COLUMNS = (
-    *SETTING,
-    *METHOD,
-    *("metric", "target", "axis", "unit", "reached", "runs"),
+    *(*SETTING, *METHOD, "metric", "target", "axis", "unit", "reached", "runs"),
     *("estimate", "low", "high", "n", "method"),
 )
 
@@ -98,10 +97,10 @@ def cost_to_target(source: Source, metric: str, target: float, axis: str) -> Tab
     `target` is in the metric's unit, the costs `estimate`, `low` and `high` in `unit` of `axis` (one of AXES): mean
     and 95 % interval over seeds. `reached` of `runs` runs got there; one that diverged counts as a run and never got
     there. If some did not, there is no mean: it would be that of the lucky ones, and `method` says so. Raises
-    ValueError for an unknown metric or axis.
+    ValueError for an unknown metric or axis, and for a metric that is better at neither end.
     """
     check_axis(axis)
-    better = find(metric).better
+    better = directed(metric).better
     sweep = as_sweep(source)
     rows, ended = sweep.curves, sweep.ended
     crossings = {
@@ -120,19 +119,11 @@ def cost_to_target(source: Source, metric: str, target: float, axis: str) -> Tab
             found = Interval(np.nan, np.nan, np.nan, len(reached), words)
         where = {**dict(zip((*SETTING, *METHOD), key, strict=True)), "metric": metric, "target": target, "axis": axis}
         table.append({**where, "unit": AXES[axis], "reached": len(reached), "runs": len(members), **asdict(found)})
-    return _table(table, TARGET_COLUMNS)
-
-
-def _table(rows: list[dict], columns: tuple[str, ...]) -> Table:
-    import pandas as pd
-
-    return pd.DataFrame(rows, columns=list(columns))
+    return tabled(table, TARGET_COLUMNS)
 
 
 FRONT_COLUMNS = (
-    *SETTING,
-    *METHOD,
-    *("metric", "unit", "axis", "axis_unit", "cost", "cost_low", "cost_high"),
+    *(*SETTING, *METHOD, "metric", "unit", "axis", "axis_unit", "cost", "cost_low", "cost_high"),
     *("quality", "quality_low", "quality_high", "n", "method", "on_front"),
 )
 
@@ -141,11 +132,12 @@ def pareto(values: Table, metric: str, axis: str) -> Table:
     """Quality against a cost, per method the means over the seeds that have both, with 95 % intervals: FRONT_COLUMNS.
 
     `axis` is a cost of the run (one of AXES, at the value's row) or another metric of the table: "peak_memory",
-    "ms_per_step", "bits". `on_front` marks the methods no other one beats: at most as dear and at least as good, and
-    better in one of the two. It compares means; neighbours whose intervals overlap may swap places with other seeds.
-    Raises ValueError for an unknown metric or axis.
+    "ms_per_step", "bits"; less of it is cheaper, unless more of it is better. `on_front` marks the methods no other one
+    beats: at most as dear and at least as good, and better in one of the two. It compares means; neighbours whose
+    intervals overlap may swap places with other seeds. Raises ValueError for an unknown metric or axis, and for a
+    metric that is better at neither end.
     """
-    good = find(metric)
+    good = directed(metric)
     if axis in AXES:
         costs = values[values["metric"] == metric].assign(value=lambda rows: rows[axis], metric=axis)
         dear = Metric(axis, axis, AXES[axis], "lower", "cost", "")
@@ -159,24 +151,15 @@ def pareto(values: Table, metric: str, axis: str) -> Table:
             quality, cost = paired_values(qualities(setting, method, metric), prices(setting, method, axis))
             if len(quality):
                 where = dict(zip((*SETTING, *METHOD), (*setting, *method), strict=True))
-                points.append({**where, **_point(interval([quality]), interval([cost]))})
-        front = pareto_front(np.array([_badness(point, good, dear) for point in points]).reshape(-1, 2))
+                good_at, at = interval([quality]), interval([cost])
+                numbers = {**at.columns("cost"), **good_at.columns("quality"), "n": good_at.n, "method": good_at.method}
+                points.append({**where, **numbers})
+        # less is better in both
+        signs = np.array([1 if dear.better != "higher" else -1, -good.sign])
+        front = pareto_front(np.array([(one["cost"], one["quality"]) for one in points]).reshape(-1, 2) * signs)
         table += [{**point, "on_front": bool(on)} for point, on in zip(points, front, strict=True)]
-    found = _table(table, FRONT_COLUMNS)
+    found = tabled(table, FRONT_COLUMNS)
     return found.assign(metric=metric, unit=good.unit, axis=axis, axis_unit=dear.unit)
-
-
-def _point(quality: Interval, cost: Interval) -> dict[str, object]:
-    return {
-        **{"cost": cost.estimate, "cost_low": cost.low, "cost_high": cost.high},
-        **{"quality": quality.estimate, "quality_low": quality.low, "quality_high": quality.high},
-        **{"n": quality.n, "method": quality.method},
-    }
-
-
-def _badness(point: dict, good: Metric, dear: Metric) -> tuple[float, float]:
-    """Less is better in both."""
-    return -good.sign * point["quality"], -point["cost"] if dear.better == "higher" else point["cost"]
 
 
 def rate_distortion(values: Table, metric: str = "psnr") -> Table:

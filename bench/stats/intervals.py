@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy import optimize, special, stats
 
 from bench.stats.scores import Scores, finite, iqm, probability_of_improvement, squared_error, welch_satterthwaite
+from bench.text import counted, decimals
 
 LEVEL = 0.95
 FEWEST = 3
@@ -37,9 +38,15 @@ class Interval:
     def known(self) -> bool:
         return not np.isnan(self.low)
 
+    def columns(self, name: str) -> dict[str, float]:
+        """Of a table that has other intervals too."""
+        return {name: self.estimate, f"{name}_low": self.low, f"{name}_high": self.high}
 
-def counted(n: int, noun: str = "seed") -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    @property
+    def places(self) -> int:
+        """Decimals that show two digits of what is uncertain about it; of itself where that is not known."""
+        half = (self.high - self.low) / 2
+        return decimals(half if half > 0 else abs(self.estimate), 0.0)
 
 
 def interval(strata: Sequence[object], statistic: Statistic = "mean") -> Interval:

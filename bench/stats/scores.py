@@ -97,13 +97,9 @@ def sign_flip_test(strata: Sequence[Scores]) -> float:
     weighted = np.concatenate([np.asarray(x, dtype=float) / len(x) / len(strata) for x in strata])
     if len(weighted) == 1:
         return 1.0
+    rng = np.random.default_rng(0)
     result = stats.permutation_test(
-        (weighted,),
-        np.sum,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=SIGN_FLIPS,
-        rng=np.random.default_rng(0),
+        (weighted,), np.sum, permutation_type="samples", vectorized=True, n_resamples=SIGN_FLIPS, rng=rng
     )
     return float(result.pvalue)
 

@@ -11,20 +11,14 @@ from bench.metrics.catalogue import METRICS, find
 from bench.records.sweep import METHOD, SETTING, Table
 from bench.stats.intervals import Statistic, fraction_interval, improvement_interval, interval
 from bench.stats.scores import Scores, finite, holm, paired_t_test, sign_flip_test, smallest_sign_flip_p
-from bench.stats.values import (
-    Method,
-    Setting,
-    Values,
-    array,
-    differences,
-    paired_values,
-)
+from bench.stats.values import BySeed, Method, Setting, Values, array, differences, paired_values, tabled
 
 ALL = "all datasets"
 """What the column `dataset` says in rows over all datasets of a preset."""
 ALPHA = 0.05
 """Level of the tests, of all comparisons of a metric together."""
 
+_WHERE = (*SETTING, *METHOD, "metric")
 INTERVAL_COLUMNS = ("estimate", "low", "high", "n", "method")
 
 
@@ -38,23 +32,10 @@ def _groups(scores: Values) -> Iterator[tuple[str, str, list[Setting]]]:
 
 
 def _where(dataset: str, preset: str, method: Method, metric: str) -> dict[str, object]:
-    keys = (*SETTING, *METHOD, "metric")
-    return {**dict(zip(keys, (dataset, preset, *method, metric), strict=True)), "unit": METRICS[metric].unit}
+    return {**dict(zip(_WHERE, (dataset, preset, *method, metric), strict=True)), "unit": METRICS[metric].unit}
 
 
-def _table(rows: list[dict], columns: tuple[str, ...]) -> Table:
-    import pandas as pd
-
-    return pd.DataFrame(rows, columns=list(columns))
-
-
-SUMMARY_COLUMNS = (
-    *SETTING,
-    *METHOD,
-    *("metric", "unit", "statistic"),
-    *INTERVAL_COLUMNS,
-    *("sd", "diverged", "unfinished"),
-)
+SUMMARY_COLUMNS = (*_WHERE, "unit", "statistic", *INTERVAL_COLUMNS, "sd", "diverged", "unfinished")
 
 
 def summary(values: Table) -> Table:
@@ -77,17 +58,13 @@ def summary(values: Table) -> Table:
                 shared["sd"] = np.std(strata[0], ddof=1) if dataset != ALL and len(strata[0]) > 1 else np.nan
                 for statistic in get_args(Statistic):
                     rows.append({**shared, "statistic": statistic, **asdict(interval(strata, statistic))})
-    return _table(rows, SUMMARY_COLUMNS)
+    return tabled(rows, SUMMARY_COLUMNS)
 
 
 DIFFERENCE_COLUMNS = (
-    *SETTING,
-    *METHOD,
-    *("reference_estimator", "reference_posterior", "metric", "unit"),
-    *INTERVAL_COLUMNS,
+    *(*SETTING, *METHOD, "reference_estimator", "reference_posterior", "metric", "unit", *INTERVAL_COLUMNS),
     *("p", "p_holm", "comparisons", "p_sign_flip", "p_sign_flip_smallest"),
-    *("improvement", "improvement_low", "improvement_high", "improvement_method"),
-    *("equal", "verdict"),
+    *("improvement", "improvement_low", "improvement_high", "improvement_method", "equal", "verdict"),
 )
 
 
@@ -98,9 +75,9 @@ def paired_differences(values: Table, reference: Method) -> Table:
     interval. `p` is that of the paired t test (`paired_t_test`), `p_holm` the same after Holm's correction for all
     `comparisons` of the metric (those of single datasets are one family, those over all datasets another);
     `p_sign_flip` assumes no distribution and cannot be less than `p_sign_flip_smallest`. `improvement` is the
-    probability that a run of the method is better than one of the reference, whichever way is better. `equal`: on
-    every shared seed. `verdict`: "better" or "worse" (p_holm under 0.05), "not separable", "equal", "no shared seed",
-    or "2 seeds: no interval".
+    probability that a run of the method is better than one of the reference, whichever way is better; higher, where
+    neither is. `equal`: on every shared seed. `verdict`: "better" or "worse" (p_holm under 0.05; "higher" or "lower"
+    where neither end is better), "not separable", "equal", "no shared seed", or "2 seeds: no interval".
 
     Raises ValueError for a reference that has no runs, and for a table with many values per run.
     """
@@ -116,37 +93,39 @@ def paired_differences(values: Table, reference: Method) -> Table:
             if method != reference and all(map(len, (*mine, *theirs))):
                 pairs = [paired_values(x, y) for x, y in zip(mine, theirs, strict=True)]
                 rows.append({**_where(dataset, preset, method, metric), **_difference(pairs, METRICS[metric].better)})
-    table = _table(rows, DIFFERENCE_COLUMNS)
+    table = _judged(rows, DIFFERENCE_COLUMNS, "not separable")
     table["reference_estimator"], table["reference_posterior"] = reference
-    judge(table, ["metric", table["dataset"] == ALL], "not separable")
     return table
 
 
 def _difference(pairs: list[tuple[Scores, Scores]], better: str) -> dict[str, object]:
     """`pairs` of a method's values and the reference's, per dataset."""
     gaps = [differences(x, y) for x, y in pairs]
-    found = interval(gaps)
     mine, theirs = zip(*pairs, strict=True)
     improvement = improvement_interval(theirs, mine) if better == "lower" else improvement_interval(mine, theirs)
     return {
-        **asdict(found),
-        "p": paired_t_test(gaps) if found.known else np.nan,
+        **_tested(gaps),
         "p_sign_flip": sign_flip_test(gaps),
         "p_sign_flip_smallest": smallest_sign_flip_p(sum(map(len, gaps))),
-        "improvement": improvement.estimate,
-        "improvement_low": improvement.low,
-        "improvement_high": improvement.high,
+        **improvement.columns("improvement"),
         "improvement_method": improvement.method,
-        "equal": not any(gap.any() for gap in gaps),
     }
 
 
-def judge(table: Table, family: list, insignificant: str) -> None:
-    """Fill p_holm and comparisons from p, each group of `family` on its own, and verdict from all."""
-    for _, rows in table.groupby(family):
-        table.loc[rows.index, "p_holm"] = holm(rows["p"])
-        table.loc[rows.index, "comparisons"] = int(rows["p"].notna().sum())
-    table["verdict"] = [_verdict(row, insignificant) for row in table.to_dict("records")]
+def _tested(gaps: list[Scores]) -> dict[str, object]:
+    """Paired differences per dataset: their mean, its interval and test, and whether all are zero."""
+    found = interval(gaps)
+    p = paired_t_test(gaps) if found.known else np.nan
+    return {**asdict(found), "p": p, "equal": any(map(len, gaps)) and not any(gap.any() for gap in gaps)}
+
+
+def _judged(rows: list[dict], columns: tuple[str, ...], insignificant: str) -> Table:
+    """With p_holm and comparisons from p, by metric and apart for rows of ALL, and verdict from all."""
+    table = tabled(rows, columns)
+    for _, family in table.groupby(["metric", table["dataset"] == ALL]):
+        table.loc[family.index, "p_holm"] = holm(family["p"])
+        table.loc[family.index, "comparisons"] = int(family["p"].notna().sum())
+    return table.assign(verdict=[_verdict(row, insignificant) for row in table.to_dict("records")])
 
 
 def _verdict(row: dict, insignificant: str) -> str:
@@ -161,13 +140,52 @@ def _verdict(row: dict, insignificant: str) -> str:
     return METRICS[row["metric"]].judged(row["estimate"])
 
 
-PROFILE_COLUMNS = (*SETTING, *METHOD, "metric", "unit", "threshold", *INTERVAL_COLUMNS)
+MOVED_COLUMNS = (
+    *(*_WHERE, "unit", "before", "after", "n_before", "n_after", *INTERVAL_COLUMNS),
+    *("p", "p_holm", "comparisons", "equal", "verdict"),
+)
+
+
+def moved(before: Table, after: Table) -> Table:
+    """What changed from one sweep to another, seed by seed, per dataset, preset, method and metric: MOVED_COLUMNS.
+
+    Both are tables of values (`finals`, `at_cost`). `before` and `after` are means over the n shared seeds; where there
+    is none, over their own (`n_before` and `n_after` of them; NaN where a sweep has none). `estimate` is the mean of
+    after - before, in `unit`, with its 95 % interval. `p_holm` corrects the paired t test for all `comparisons` of the
+    metric. `equal`: on every shared seed. `verdict`: "better" or "worse" ("higher" or "lower" where neither end of the
+    metric is better), "within seed noise", "equal", "only before", "only after", "no shared seed", or "2 seeds: no
+    interval". Raises ValueError for a table with many values per run.
+    """
+    old, new = Values(before), Values(after)
+    rows = []
+    for setting in sorted({*old.settings, *new.settings}):
+        for method in sorted({*old.methods([setting]), *new.methods([setting])}):
+            for metric in METRICS:
+                key = setting, method, metric
+                if len(old(*key)) or len(new(*key)):
+                    rows.append({**_where(*setting, method, metric), **_change(old(*key), new(*key))})
+    table = _judged(rows, MOVED_COLUMNS, "within seed noise")
+    table.loc[table["n_before"] == 0, "verdict"] = "only after"
+    table.loc[table["n_after"] == 0, "verdict"] = "only before"
+    return table
+
+
+def _change(old: BySeed, new: BySeed) -> dict[str, object]:
+    earlier, later = paired_values(old, new)
+    gaps = differences(later, earlier)
+    means = (interval([x]).estimate for x in ((earlier, later) if len(gaps) else (array(old), array(new))))
+    columns = ("before", "after", "n_before", "n_after")
+    return {**dict(zip(columns, (*means, len(old), len(new)), strict=True)), **_tested([gaps])}
+
+
+PROFILE_COLUMNS = (*_WHERE, "unit", "threshold", *INTERVAL_COLUMNS)
 
 
 def performance_profiles(values: Table, metric: str, thresholds: object = None) -> Table:
     """Fraction of runs that are better than each threshold, with Wilson's 95 % band point by point: PROFILE_COLUMNS.
 
-    `n` runs; one that diverged is better than no threshold. Better is higher or lower, whichever the metric has.
+    `n` runs; one that diverged is better than no threshold. Better is higher or lower, whichever the metric has, and
+    higher where neither is.
     Thresholds are in its unit; by default 101 from the lowest value in the table to the highest. Rows of dataset ALL
     count the runs of all datasets of a preset alike. Raises ValueError for an unknown metric.
     """
@@ -186,4 +204,4 @@ def performance_profiles(values: Table, metric: str, thresholds: object = None) 
             for level in levels:
                 band = fraction_interval(int((sign * reached > sign * level).sum()), n)
                 rows.append({**_where(dataset, preset, method, metric), "threshold": level, **asdict(band)})
-    return _table(rows, PROFILE_COLUMNS)
+    return tabled(rows, PROFILE_COLUMNS)

@@ -5,10 +5,12 @@ Which values those are is the reader's business (`bench.records.sweep`): `finals
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
-from bench.metrics.catalogue import METRICS
+from bench.metrics.catalogue import METRICS, Metric, find, ranked
 from bench.records.sweep import AXES, METHOD, SETTING, VALUE_COLUMNS, Comparison, Sweep, Table, as_sweep
 from bench.stats.scores import Scores
 
@@ -27,8 +29,7 @@ def finals(source: Source) -> Table:
     """What each run came to: its value of every metric at its last evaluation, and its costs. VALUE_COLUMNS.
 
     `source` is what `bench.records.read` gives, or the tidy table. Runs that diverged or are unfinished are there with
-    missing values, so that they are counted; `ended` says which. Finished runs of one method and seed that no setting
-    tells apart are methods of their own.
+    missing values, so that they are counted; `ended` says which.
     """
     return as_sweep(source).finals
 
@@ -37,6 +38,14 @@ def check_axis(axis: str) -> None:
     """Raises ValueError for what a run does not cost."""
     if axis not in AXES:
         raise ValueError(f"unknown cost {axis!r}; try one of {', '.join(AXES)}")
+
+
+def directed(metric: str) -> Metric:
+    """Raises ValueError for what is not measured, and for what is better at neither end."""
+    found = find(metric)
+    if not found.better:
+        raise ValueError(f"more {metric} is neither better nor worse; try one of {', '.join(ranked())}")
+    return found
 
 
 BySeed = dict[int, float]
@@ -50,7 +59,7 @@ class Values:
         """Raises ValueError for a table of whole runs where one value per run is wanted."""
         if not {*VALUE_COLUMNS} - {"n", "method"} <= set(values.columns) or values.duplicated(["run", "metric"]).any():
             raise ValueError("this table has many values per run; try finals(table) or at_cost(table, 'decodes')")
-        ordered = values.sort_values("seed")
+        ordered = values.sort_values([column for column in ("method", "seed") if column in values])
         self._values: dict[tuple[str, ...], BySeed] = defaultdict(dict)
         self._ended: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
         columns = (ordered[column] for column in (*SETTING, *METHOD, "metric", "seed", "value", "ended"))
@@ -72,14 +81,18 @@ class Values:
         return sum(count[how] for count in found)
 
     def methods(self, settings: list[Setting]) -> list[Method]:
-        """Of at least one of the settings, in alphabetical order."""
-        return sorted({key[2:4] for key in self._ended if key[:2] in settings})  # type: ignore[misc]
+        """Of at least one of the settings, in reading order."""
+        return list(dict.fromkeys(key[2:4] for key in self._ended if key[:2] in settings))  # type: ignore[misc]
 
     @property
     def metrics(self) -> list[str]:
         """In the order of METRICS."""
         found = {key[4] for key in self._ended}
         return [metric for metric in METRICS if metric in found]
+
+
+def tabled(rows: list[dict], columns: Sequence[str]) -> Table:
+    return pd.DataFrame(rows, columns=list(columns))
 
 
 def array(values: BySeed) -> Scores:

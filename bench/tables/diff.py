@@ -1,89 +1,88 @@
 """`bench diff`: what changed between two sweeps in settings, and which metrics moved by more than the seeds do."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections import defaultdict
 from typing import Any
 
-from rich.table import Table
+from rich.console import Group
+from rich.text import Text
 
-from bench import records, stats
-from bench.machine.files import read_json
-from bench.records.folder import BASELINE
-from bench.stats.words import number
+from bench import stats
+from bench.metrics.catalogue import describe
+from bench.records.methods import flattened
+from bench.records.sweep import METHOD, SETTING, Sweep, Table
+from bench.tables.views import Grid
+from bench.text import number
 
-KIND = ("estimator", "posterior", "dataset", "preset")
-_OWN = ("seed", *KIND)
+_OWN = ("seed", *SETTING, *METHOD)
 """What tells runs apart, and so is no change of settings."""
 QUIET = ("equal", "within seed noise", "only before", "only after")
 
 
-def settings_changed(before: Path, after: Path) -> list[str]:
+def view(before: Sweep, after: Sweep) -> Group:
+    """Settings that changed, a table of what moved or may have, and a line with how many did. Raises as `moved`."""
+    changes = moved(before, after)
+    grid = table(changes)
+    lines = [Text(f"  {line}") for line in settings_changed(before, after)]
+    return Group(*lines, *([grid.rich()] if grid.rows else []), Text(verdict(changes)))
+
+
+def settings_changed(before: Sweep, after: Sweep) -> list[str]:
     """Lines such as `lr: 0.001 -> 0.002 (daps factorised, vq factorised)`; also of code, versions and hardware."""
     old, new = _settings(before), _settings(after)
-    changes: dict[str, list[str]] = {}
-    for kind in sorted(old.keys() & new.keys()):
-        for key in sorted(old[kind].keys() | new[kind].keys()):
-            values = old[kind].get(key, "absent"), new[kind].get(key, "absent")
+    changes: dict[str, list[str]] = defaultdict(list)
+    for method in sorted(old.keys() & new.keys()):
+        for key in sorted(old[method].keys() | new[method].keys()):
+            values = old[method].get(key, "absent"), new[method].get(key, "absent")
             if values[0] != values[1]:
-                changes.setdefault(f"{key}: {values[0]} -> {values[1]}", []).append(" ".join(kind[:2]))
-    lines = [f"{change} ({', '.join(kinds)})" for change, kinds in changes.items()]
-    for name, only in ((before, old.keys() - new.keys()), (after, new.keys() - old.keys())):
-        lines += [f"only in {name}: {', '.join(kind)}" for kind in sorted(only)]
+                changes[f"{key}: {values[0]} -> {values[1]}"].append(" ".join(method[:2]))
+    lines = [f"{change} ({', '.join(methods)})" for change, methods in changes.items()]
+    for sweep, only in ((before, old.keys() - new.keys()), (after, new.keys() - old.keys())):
+        lines += [f"only in {sweep.path}: {', '.join(method)}" for method in sorted(only)]
     return lines
 
 
-def _settings(sweep: Path) -> dict[tuple[str, ...], dict[str, Any]]:
-    """Of the first run of each kind, nested ones with dotted names."""
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
-    for folder in sorted((sweep / "runs").glob("*")):
-        recorded = read_json(folder / "config.json")
-        identity = recorded.get("identity", {})
-        if (
-            recorded.get("config")
-            and identity.get("estimator") != BASELINE
-            and all(column in identity for column in KIND)
-        ):
-            kind = tuple(str(identity[column]) for column in KIND)
-            own = {key: value for key, value in recorded["config"].items() if key not in _OWN}
-            provenance = recorded.get("provenance", {})
-            made = {key: provenance.get(key) for key in ("git", "versions", "hardware")}
-            found.setdefault(kind, dict(_flat({**own, "made with": made})))
+def _settings(sweep: Sweep) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Of the first run of each method that has some, nested ones with dotted names."""
+    found = {}
+    for comparison in sweep.comparisons:
+        for index, method in enumerate(comparison.methods):
+            run = next((run for run in comparison.runs[index] if run.config and not run.is_baseline), None)
+            if run is not None:
+                own = {key: value for key, value in run.config.items() if key not in _OWN}
+                made = {key: run.provenance.get(key) for key in ("git", "versions", "hardware")}
+                found[method.name, method.posterior, *run.place] = dict(flattened({**own, "made with": made}))
     return found
 
 
-def _flat(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in content.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def moved(before: Path, after: Path) -> Any:
-    """`stats.moved` of the final values of two sweeps. Raises ValueError if one is no sweep or has no finished run."""
-    values = []
+def moved(before: Sweep, after: Sweep) -> Table:
+    """`stats.moved` of the final values of two sweeps. Raises ValueError if one has no finished run."""
     for sweep in (before, after):
-        values.append(stats.finals(records.load(sweep)))
-        if values[-1].empty:
-            raise ValueError(f"{sweep} has no finished run to compare; bench status {sweep} says why")
-    return stats.moved(*values)
+        if sweep.finals.empty:
+            raise ValueError(f"{sweep.path} has no finished run to compare; bench status {sweep.path} says why")
+    return stats.moved(before.finals, after.finals)
 
 
-def table(changes: Any) -> Table:
-    """What moved, or may have."""
-    made = Table("estimator", "posterior", "metric", "before", "after", "change", "95 % interval", "verdict", box=None)
+def table(changes: Table) -> Grid:
+    """What moved, or may have: means of the seeds that both sweeps have, and their differences."""
+    several = len(changes[SETTING].drop_duplicates()) > 1
+    names = [*(SETTING if several else []), *METHOD]
+    rows = []
     for row in changes[~changes["verdict"].isin(QUIET)].to_dict("records"):
-        known = row["low"] == row["low"]
-        scale = (row["high"] - row["low"]) / 2 if known else row["estimate"]
-        numbers = [number(row[key], scale or row[key] / 100) for key in ("before", "after", "estimate")]
-        interval = f"{number(row['low'], scale)} to {number(row['high'], scale)}" if known else "-"
-        made.add_row(row["estimator"], row["posterior"], row["metric"], *numbers, interval, row["verdict"])
-    return made
+        metric = describe(row["metric"])
+        change = stats.Interval(*(row[key] for key in ("estimate", "low", "high", "n", "method")))
+        low, middle, high = (number(value, change.places) for value in (change.low, change.estimate, change.high))
+        places = change.places if metric.places is None else metric.places
+        # means of different seeds are not each other's before and after
+        own = ["", ""] if change.n else [f" (n={row[count]})" for count in ("n_before", "n_after")]
+        means = [number(row[key], places) + n for key, n in zip(("before", "after"), own, strict=True)]
+        interval = f"{low} to {high}" if change.known else "–"
+        rows.append([*(row[key] for key in names), metric.heading, *means, middle, interval, row["verdict"]])
+    head = [*names, "metric", "before", "after", "change", "95 % interval", "verdict"]
+    return Grid(head, rows, "l" * (len(names) + 1) + "rrrrl")
 
 
-def verdict(changes: Any) -> str:
+def verdict(changes: Table) -> str:
     """One line: how many metrics moved, and how many did not."""
     counts = changes["verdict"].value_counts()
-    return ", ".join(f"{count} {words}" for words, count in counts.items()) + (
-        f" ({len(changes)} comparisons; differences seed by seed, paired t test, Holm-corrected per metric, 5 %)"
-    )
+    how = "differences seed by seed, paired t test, Holm-corrected per metric, 5 %"
+    return f"{', '.join(f'{n} {word}' for word, n in counts.items())} ({len(changes)} comparisons; {how})"

@@ -14,7 +14,6 @@ import numpy as np
 from bench import stats
 from bench.metrics.catalogue import Metric, columns, describe
 from bench.records.sweep import Comparison, Table
-from bench.stats.intervals import FEWEST
 from bench.text import counted, decimals, number
 
 RULE = (
@@ -22,6 +21,8 @@ RULE = (
     "it (paired t test over seeds, Holm-corrected within the column, 5 %; with fewer than 3 shared seeds: none). "
     "Columns without a good direction have no best."
 )
+OF_MEAN_IMAGE = "the mean training image"
+"""Where a baseline's value comes from."""
 MARKS = {"best": "★", "tied": "≈", "untested": "?", "worse": "", "": ""}
 MEANINGS = {
     "best": "best mean",
@@ -75,6 +76,25 @@ class Cell:
         return "" if math.isnan(self.sd) or self.metric.constant else number(self.sd, self.places)
 
     @property
+    def with_spread(self) -> str:
+        """★ 17.03 ±0.12."""
+        mark = f"{MARKS[self.mark]} " if self.is_bold else ""
+        return f"{mark}{self.text} ±{self.spread}" if self.spread else mark + self.text
+
+    @property
+    def with_interval(self) -> str:
+        """17.03 [16.91, 17.15]; 17.0 (n=2) where too few seeds have an interval."""
+        if self.interval:
+            return f"{self.text} [{', '.join(self.interval)}]"
+        few = self.known and not self.metric.constant and math.isnan(self.low) and self.method != OF_MEAN_IMAGE
+        return f"{self.text} (n={self.n})" if few else self.text
+
+    @property
+    def is_bold(self) -> bool:
+        """By RULE."""
+        return self.mark in ("best", "tied")
+
+    @property
     def note(self) -> str:
         """For a tooltip."""
         if self.metric.constant or not self.known:
@@ -84,7 +104,7 @@ class Cell:
 
 
 def missing(metric: Metric) -> Cell:
-    return Cell(metric, math.nan, math.nan, math.nan, math.nan, 0, "", 0)
+    return Cell(metric, math.nan, math.nan, math.nan, math.nan, 0, stats.interval([]).method, 0)
 
 
 @dataclass(frozen=True)
@@ -125,15 +145,8 @@ _NONE = missing(describe(""))
 
 
 def model(comparison: Comparison, metrics: Sequence[str] = ()) -> Model:
-    """The table of a comparison, of these metrics or of those that usually stand in tables.
-
-    Raises ValueError for a metric that was not measured, naming those that were.
-    """
-    known = list(comparison.means)
-    for metric in metrics:
-        if metric not in known:
-            raise ValueError(f"{metric!r} was not measured here; there are {', '.join(known) or 'no finished runs'}")
-    shown = [metric for metric in known if metric in (metrics or columns())]
+    """The table of a comparison: those of these metrics that were measured, or those that usually stand in tables."""
+    shown = [metric for metric in comparison.means if metric in (metrics or columns())]
     found = {metric: _column(comparison, describe(metric)) for metric in shown}
     order = comparison.order if comparison.metric in shown or not shown else comparison.ordered_by(shown[0])
     rows = [
@@ -160,21 +173,16 @@ def _column(comparison: Comparison, metric: Metric) -> dict[int, Cell]:
     value = comparison.baseline(metric.name)
     for index, method in enumerate(comparison.methods):
         if method.is_baseline and not math.isnan(value):
-            cells[index] = Cell(metric, value, math.nan, math.nan, math.nan, 1, "the mean training image", places)
+            cells[index] = Cell(metric, value, math.nan, math.nan, math.nan, 1, OF_MEAN_IMAGE, places)
     return cells
 
 
 def _tests(comparison: Comparison, values: Table, best: int) -> dict[int, dict]:
-    """Rows of `stats.paired_differences` by method, of those that share enough seeds with the best for a test."""
-    shared = values[values["seed"].isin(values["seed"][values["method"] == best])]
-    seeds = shared.groupby("method")["seed"].nunique()
-    testable = seeds.index[seeds >= FEWEST]
-    if best not in testable:
-        return {}
-    method = comparison.methods[best]
-    differences = stats.paired_differences(values[values["method"].isin(testable)], (method.name, method.posterior))
+    """Rows of `stats.paired_differences` to the best, by method."""
     index = {(method.name, method.posterior): i for i, method in enumerate(comparison.methods)}
-    return {index[row["estimator"], row["posterior"]]: row for row in differences.to_dict("records")}
+    reference = comparison.methods[best].name, comparison.methods[best].posterior
+    rows = stats.paired_differences(values, reference).to_dict("records")
+    return {index[row["estimator"], row["posterior"]]: row for row in rows}
 
 
 def _mark(index: int, best: int | None, test: dict | None) -> tuple[str, str]:

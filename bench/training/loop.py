@@ -117,13 +117,14 @@ def _go_on(trainer: Trainer, journal: Journal, code: str) -> None:
     """From the last checkpoint that fits, or from the start."""
     folder = journal.folder
     state = checkpoint.read(folder.path, folder.say)
+    why = ""
     if state is not None and state.facts["code"] != code:
-        folder.say("the estimator, the models or the training step have changed since the checkpoint: starting over")
-        state = None
-    if state is not None and state.facts["rows_bytes"] > folder.rows_bytes:
-        folder.say("rows written before the checkpoint are gone: starting over")
-        state = None
-    if state is None:
+        why = "the code behind the run's numbers has changed since the checkpoint"
+    elif state is not None and state.facts["rows_bytes"] > folder.rows_bytes:
+        why = "rows written before the checkpoint are gone"
+    if why:
+        folder.say(f"{why}: starting over")
+    if state is None or why:
         checkpoint.remove(folder.path)
         folder.keep_rows(0)
         return

@@ -2,7 +2,6 @@
 
 import errno
 import functools
-import re
 import socket
 import traceback
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from bench.config import RunConfig
 from bench.data import Dataset
 from bench.machine.provenance import code_fingerprint, hardware
 from bench.records.folder import RUN_COLUMNS, RunFolder
+from bench.text import slug
 from bench.training import baseline
 from bench.training.cuda_graph import recorder
 from bench.training.journal import Diverged
@@ -57,7 +57,7 @@ class Job:
     @property
     def board(self) -> Path:
         """Where TensorBoard finds the run, under a name that says what it is."""
-        return self.out / "tensorboard" / f"{re.sub('[^A-Za-z0-9_.=-]+', '-', str(self))}-{self.run[:6]}"
+        return self.out / "tensorboard" / f"{slug(self)}-{self.run[:6]}"
 
     def __str__(self) -> str:
         name = str(self.identity["estimator"])

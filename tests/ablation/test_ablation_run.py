@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from helpers.ablation_sweeps import digits_plan
 
-from bench import ablation, data, records
+from bench import data, pages, records
 from bench.config import Preset
 from bench.sweeps import plan as sweep
 from bench.training.run import perform
@@ -34,7 +34,7 @@ def test_a_tiny_ablation_of_the_step_size_measures_what_the_rules_did(tmp_path):
     for job in sweep.jobs(planned, folder, None):
         job.folder.queue(job.identity)
         perform(job, loaded)
-    answer, paths = ablation.write_page(folder)
+    answer, paths = pages.write_study(folder)
     assert answer[0].startswith("Each rule at the best of its settings: the winner is step_size=")
     table = pd.read_csv(paths[1]).set_index("setting")
     assert set(table.index) == {
@@ -51,7 +51,7 @@ def test_a_tiny_ablation_of_the_step_size_measures_what_the_rules_did(tmp_path):
     assert table["last_ess"]["step_size=fixed, eta=10"] > table["last_ess"]["step_size=fixed, eta=0.1"]
     assert (table["last_realised_kl"] > 0).all()
     assert table["psnr"].between(8, 20).all()
-    assert {path.name for path in paths} >= {"ablation.html", "settings.csv", "knobs.png", "training.png"}
+    assert {path.name for path in paths} >= {"report.html", "settings.csv", "knobs.png", "training.png"}
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_fsq_reaches_every_level_and_no_other(levels):
     assert estimator.index(codes).max() < np.prod(levels)
 
 
-@pytest.mark.parametrize("level", [2, 3, 5, 8])
+@pytest.mark.parametrize("level", [3, 4, 5, 8])
 def test_fsq_bound_is_the_published_formula_with_atanh(level):
     half = (level - 1) * (1 + 1e-3) / 2
     offset = 0.5 if level % 2 == 0 else 0.0
@@ -162,3 +162,27 @@ def test_first_batch_sets_the_whole_codebook_and_revival_can_be_turned_off():
         estimator.codebook[2] = 1e3
     for _ in range(200):
         assert estimator.loss(case.problem(b=64)).terms["revived"] == 0
+
+
+@pytest.mark.parametrize("codebook", ["gradient", "ema"])
+def test_a_random_codebook_is_there_from_the_start_and_stays_without_revival(codebook):
+    torch.manual_seed(0)
+    estimator, case = toy_for(f"vq:codebook={codebook},init=random,revive=0", "factorised", vocab=6)
+    before = estimator.codebook.detach().clone()
+    assert before.norm(dim=-1).mean() == pytest.approx(1, abs=0.3)
+    terms = estimator.loss(case.problem(b=64)).terms
+    assert terms["revived"] == 0
+    used = estimator.index(estimator.hard(case.problem(b=64).posterior.replay(torch.zeros(1, 64, 2)))).unique()
+    unused = [code for code in range(6) if code not in used]
+    torch.testing.assert_close(estimator.codebook.detach()[unused], before[unused], rtol=1e-4, atol=1e-5)
+
+
+def test_two_levels_are_centred_and_pass_a_gradient_at_zero():
+    estimator, _ = toy_for("fsq:levels=2,3", "factorised", vocab=6)
+    vectors = torch.randn(4000, 1, 2, generator=torch.Generator().manual_seed(0))
+    share = (estimator.index(estimator.hard(vectors)) % 2).float().mean()
+    assert share == pytest.approx(0.5, abs=0.03)
+    zero = torch.zeros(1, 1, 2, requires_grad=True)
+    estimator._bound(zero).sum().backward()
+    assert zero.grad is not None
+    assert zero.grad[0, 0, 0] > 0.4

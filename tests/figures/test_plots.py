@@ -11,15 +11,15 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from bench.figures.mosaic import reconstructions
+from bench.figures.plots import plot_all
+from bench.figures.screen import codebook, curves, final
+from bench.figures.view import View
 from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from bench.figures.mosaic import reconstructions
-from bench.figures.plots import plot_all
-from bench.figures.screen import codebook, curves, final
 from bench.figures.styles import reading_order, styles
-from bench.figures.view import View
 
 ESTIMATORS = (
     "daps",

@@ -54,15 +54,13 @@ class Page(html.parser.HTMLParser):
     def data(self) -> list[dict]:
         return json.loads(words(self.root.find(".//script[@id='data']")))
 
-    def verdict(self) -> dict[str, list[Element]]:
+    def verdict(self, section: str = "s0-verdict") -> dict[str, list[Element]]:
         """Cells by method, as `name, posterior`."""
-        rows = self.section("s0-verdict").findall(".//table[@class='sortable verdict']/tbody/tr")
+        rows = self.section(section).findall(".//table[@class='sortable verdict']/tbody/tr")
         return {f"{row[0].get('data-v')}, {row[1].get('data-v')}": list(row) for row in rows}
 
-    def headings(self) -> list[str]:
-        return [
-            words(th) for th in self.section("s0-verdict").findall(".//table[@class='sortable verdict']/thead/tr/th")
-        ]
+    def headings(self, section: str = "s0-verdict") -> list[str]:
+        return [words(th) for th in self.section(section).findall(".//table[@class='sortable verdict']/thead/tr/th")]
 
 
 def words(element: Element | None) -> str:

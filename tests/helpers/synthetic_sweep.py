@@ -36,6 +36,7 @@ def add_run(
     status: Mapping[str, object] | None = None,
     psnr: float | None = 20.0,
     metrics: Mapping[str, float] | None = None,
+    curves: Mapping[str, float] | None = None,
     steps: Iterable[int] = STEPS,
     n: int = 360,
     decodes_per_image: int = 1,
@@ -51,7 +52,7 @@ def add_run(
     traceback: str | None = None,
 ) -> Path:
     """The folder of one run. `psnr` rises to its value over `steps`; `samples` are originals, reconstructed with an
-    `error` in grey levels; `metrics` are further values at the last step."""
+    `error` in grey levels; `metrics` are further values at the last step, those of `curves` are reached on a line."""
     settings = {
         **{"steps": 100, "batch_size": 32, "lr": 0.01, "beta": 0.3, "length": positions, "vocab": 64},
         **(config or {}),
@@ -76,7 +77,9 @@ def add_run(
     folder.start(identity, {"estimator": estimator, "posterior": posterior, "seed": seed, **settings}, recorded)
     if state != "skipped":
         steps = list(steps)
-        folder.append(_rows(steps, psnr, metrics or {}, n, decodes_per_image, parameters, positions, usage))
+        folder.append(
+            _rows(steps, psnr, metrics or {}, curves or {}, n, decodes_per_image, parameters, positions, usage)
+        )
         if state == "diverged":
             folder.append(
                 [{**_cost(steps[-1], 1), "split": "train", "readout": "", "metric": "diverged", "value": 7.0, "n": 32}]
@@ -123,6 +126,7 @@ def _rows(
     steps: list[int],
     psnr: float | None,
     metrics: Mapping[str, float],
+    curves: Mapping[str, float],
     n: int,
     decodes_per_image: int,
     parameters: float,
@@ -135,6 +139,9 @@ def _rows(
         if psnr is not None:
             risen = psnr - (len(steps) - 1 - place)
             rows.append({**_cost(step, decodes_per_image), **test, "metric": "psnr", "value": risen})
+        for name, value in curves.items():
+            share = (place + 1) / len(steps)
+            rows.append({**_cost(step, decodes_per_image), **test, "metric": name, "value": share * value})
     last = _cost(steps[-1], decodes_per_image)
     rows += [{**last, **test, "metric": name, "value": value} for name, value in metrics.items()]
     for position in range(positions):

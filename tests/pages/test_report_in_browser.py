@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.ablation_sweeps import digits_plan, make, step_size_score
+from helpers.drawn import drawn as fake_figures  # noqa: F401  figures are not what is tested here
 from helpers.synthetic_sweep import add_run, new_sweep, usual_sweep
 
 from bench import pages as report
@@ -282,3 +284,14 @@ def test_a_page_without_any_interval_opens(browser, tmp_path):
 
 def test_an_empty_sweep_opens(browser, tmp_path):
     assert opened(browser, report.write(new_sweep(tmp_path / "sweep"))).complaints == []
+
+
+def test_an_ablation_opens_sorts_and_fits_a_phone(browser, tmp_path):
+    folder = make(tmp_path / "a", digits_plan("step_size"), step_size_score)
+    _, paths = report.write_study(folder)
+    page = opened(browser, paths[0], viewport=PHONE, color_scheme="dark")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert column(page, "setting")[0] == "step_size=ess, ess_target=0.5"
+    page.locator(".verdict thead th", has_text="PSNR").get_by_role("button").click()
+    assert column(page, "setting")[0] == "baseline:mean"
+    assert page.complaints == []

@@ -12,6 +12,7 @@ from helpers.recorded_ops import RecordedOperations
 
 from bench import speed
 from bench.speed._measure import count
+from bench.speed._reference import _page
 
 DIGITS = ["speed", "--dataset", "digits", "--batch-size", "4"]
 
@@ -154,3 +155,8 @@ def test_mistakes_are_one_line(bench, monkeypatch, arguments, words):
     assert words in err
     assert err.count("\n") == 1
     assert not out
+
+
+def test_the_committed_page_is_what_its_timings_give():
+    known = json.loads((speed.REFERENCE / "speed.json").read_text())
+    assert _page(known) == (speed.REFERENCE / "speed.md").read_text()

@@ -141,8 +141,23 @@ def test_more_of_a_cost_that_is_better_higher_is_cheaper():
         (lambda f: stats.lead(stats.finals(f), "pnsr", "digits", "quick"), "unknown metric"),
         (lambda f: stats.performance_profiles(stats.finals(f), "pnsr"), "unknown metric"),
         (lambda f: stats.pareto(stats.finals(f), "psnr", "hours"), "unknown metric 'hours'"),
+        (
+            lambda f: stats.pareto(stats.finals(f), "kl", "seconds"),
+            "kl is neither better nor worse; try one of psnr",
+        ),
+        (lambda f: stats.cost_to_target(f, "usage", 0.5, "step"), "more usage is neither better nor worse"),
+        (lambda f: stats.reachable_target(f, "perplexity", "digits", "quick"), "more perplexity is neither"),
     ],
 )
 def test_names_that_are_not_known_are_refused_with_those_that_are(call, words):
     with pytest.raises(ValueError, match=words):
         call(table(several(A, [1.0])))
+
+
+def test_less_of_what_has_no_better_end_is_cheaper_and_more_of_it_is_above_a_threshold():
+    finals = {A: {"psnr": 20.0, "bits": 8.0}, B: {"psnr": 20.0, "bits": 12.0}}
+    values = stats.finals(table(*(run(method, 0, mine) for method, mine in finals.items())))
+    found = stats.rate_distortion(values).set_index("estimator")
+    assert found["on_front"].to_dict() == {"a": True, "b": False}
+    profile = stats.performance_profiles(values, "bits", [10.0]).set_index("estimator")
+    assert profile["estimate"].to_dict() == {"a": 0.0, "b": 1.0}

@@ -1,6 +1,7 @@
 """What is said of a lead, and of what moved between two sweeps."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from helpers.stats_tables import A, B, C, diverged, run, several, table
 from scipy import stats as scipy_stats
 
 from bench import stats
+from bench.metrics.catalogue import find
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -22,8 +24,8 @@ def test_a_lead_that_is_larger_than_the_noise_is_said_so():
     half = scipy_stats.t.ppf(0.975, 2) * np.std([1.1, 0.9, 1.0], ddof=1) / 3**0.5
     assert found.difference.low == pytest.approx(1 - half)
     assert found.sentence == (
-        "The winner is b with 22.0 dB (95 % interval 19.6 to 24.4, 3 seeds, Student t); its lead of 1.00 dB over a is "
-        "larger than the seed noise (paired difference 95 % interval 0.75 to 1.25 dB, 3 seeds, Student t)."
+        "The winner is b with 22.00 dB (95 % interval 19.63 to 24.37, 3 seeds, Student t); its lead of 1.00 dB over a "
+        "is larger than the seed noise (paired difference 95 % interval 0.75 to 1.25 dB, 3 seeds, Student t)."
     )
 
 
@@ -71,6 +73,11 @@ def test_leads_in_words(methods, words):
     assert words in lead(*methods).sentence
 
 
+def test_of_equal_means_the_first_in_reading_order_leads_as_in_every_view():
+    frame = table(several(("abc", "factorised"), [20.0] * 3), several(("vq", "factorised"), [20.0] * 3))
+    assert stats.lead(stats.finals(frame), "psnr", "digits", "quick").winner == ("vq", "factorised")
+
+
 def test_nobody_leads_where_nobody_has_a_value():
     assert lead(several(A, [np.nan] * 3)) is None
     assert lead(several(A, [1.0] * 3), metric="ssim") is None
@@ -87,19 +94,22 @@ def test_chance_is_seldom_called_a_lead():
     assert larger / 200 <= 0.05
 
 
-def test_numbers_have_two_digits_of_their_uncertainty():
-    assert stats.in_words(stats.Interval(17.03398, 16.91, 17.158, 5, "Student t"), "dB") == (
-        "17.03 dB (95 % interval 16.91 to 17.16, 5 seeds, Student t)"
-    )
-    assert stats.in_words(stats.Interval(81234.5, 80000.0, 82469.0, 5, "Student t"), "1") == (
-        "81200 (95 % interval 80000 to 82500, 5 seeds, Student t)"
-    )
-    assert stats.in_words(stats.Interval(0.0, 0.0, 0.0, 3, "all seeds equal"), "1").startswith(
-        "0 (95 % interval 0 to 0"
-    )
-    assert stats.in_words(stats.Interval(np.nan, np.nan, np.nan, 0, "0 seeds: no interval"), "dB") == (
-        "- dB (0 seeds: no interval)"
-    )
+def test_means_have_the_decimals_of_their_metric_and_differences_two_digits_of_their_uncertainty():
+    found = stats.Interval(17.03398, 16.91, 17.158, 5, "Student t")
+    assert stats.in_words(found, find("psnr")) == "17.03 dB (95 % interval 16.91 to 17.16, 5 seeds, Student t)"
+    assert stats.in_words(found, find("elbo")) == "17.0 nats (95 % interval 16.9 to 17.2, 5 seeds, Student t)"
+    assert stats.in_words(found, replace(find("psnr"), places=None)) == stats.in_words(found, find("psnr"))
+    equal = stats.Interval(0.0, 0.0, 0.0, 3, "all seeds equal")
+    assert stats.in_words(equal, find("ssim")).startswith("0.000 (95 % interval 0.000 to 0.000")
+    missing = stats.Interval(np.nan, np.nan, np.nan, 0, "0 seeds: no interval")
+    assert stats.in_words(missing, find("psnr")) == "– dB (0 seeds: no interval)"
+    assert [stats.Interval(1.0, 1 - half, 1 + half, 5, "").places for half in (12.0, 0.3, 0.012)] == [0, 2, 3]
+    assert stats.Interval(0.18, np.nan, np.nan, 2, "").places == 2
+
+
+def test_nobody_leads_by_what_has_no_better_end():
+    with pytest.raises(ValueError, match="more usage is neither better nor worse; try one of psnr, ssim"):
+        lead(several(A, [0.5, 0.6], "usage"), several(B, [0.4, 0.3], "usage"), metric="usage")
 
 
 # two sweeps
@@ -124,7 +134,8 @@ def moved(before, after):
 def test_what_moved_beyond_seed_noise(after, verdict):
     row = moved([several(A, [20.0, 21.0, 22.0])], [several(A, after)]).iloc[0]
     assert row["verdict"] == verdict
-    assert (row["before"], row["n_before"], row["n_after"]) == (21.0, 3, len(after))
+    assert (row["n_before"], row["n_after"]) == (3, len(after))
+    assert row["before"] == np.mean([20.0, 21.0, 22.0][: len(after)])
     assert row["after"] == pytest.approx(np.mean(after))
     assert row["estimate"] == pytest.approx(np.mean(np.subtract(after, [20.0, 21.0, 22.0][: len(after)])), abs=1e-6)
 
@@ -143,4 +154,14 @@ def test_sweeps_that_share_no_seed_are_not_compared():
     row = moved([several(A, [20.0] * 3)], [list(itertools.chain(*(run(A, s, {"psnr": 9.0}) for s in (7, 8, 9))))]).iloc[
         0
     ]
-    assert row["verdict"] == "no shared seed"
+    assert (row["verdict"], row["before"], row["after"], row["n"]) == ("no shared seed", 20.0, 9.0, 0)
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(1.0, "higher"), (-1.0, "lower")])
+def test_what_has_no_better_end_is_higher_or_lower(shift, verdict):
+    after = np.array([20.0, 21.0, 22.0]) + shift + [0.0, 0.1, -0.1]
+    row = moved([several(A, [20.0, 21.0, 22.0], "bits")], [several(A, after, "bits")]).iloc[0]
+    assert row["verdict"] == verdict
+    frame = table(several(A, [20.0, 21.0, 22.0], "bits"), several(B, after, "bits"))
+    row = stats.paired_differences(stats.finals(frame), A).iloc[0]
+    assert (row["verdict"], row["improvement"] > 0.5) == (verdict, shift > 0)

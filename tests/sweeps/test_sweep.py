@@ -1,5 +1,6 @@
 """Sweeps that survive: failures are data, nothing finished is lost or done twice."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ from helpers.sweeps import alive, running, start, untimed, wait_for
 
 from bench import data, records
 from bench.sweeps import plan
-from bench.sweeps.executors import Place
+from bench.sweeps.executors import OPTIONS, Place
 
 RUN = ["run", "--dataset", "digits", "--preset", "quick", "--set", "batch_size=16", "--set", "eval_images=40"]
 TINY = [*RUN, "--steps", "6", "--set", "eval_every=3", "--set", "log_every=2"]
@@ -30,7 +31,7 @@ def test_a_run_that_raises_is_recorded_and_tried_again_and_the_others_go_on(benc
     notes = odd("note('tried'); raise RuntimeError('no luck')")
     code, _, err = bench(*TINY, "-e", "odd,straight_through", "--seeds", "1", "--retries", "2", "--out", "sweep")
     assert code == 1
-    assert "1 runs failed" in err
+    assert "1 run failed" in err
     assert notes() == ["tried"] * 3
     failed = states("sweep")["odd", 0]
     assert failed["state"] == "failed"
@@ -240,3 +241,16 @@ def test_parts_that_do_not_fit_are_refused_each_time():
     for _ in range(2):
         with pytest.raises(ValueError, match="levels"):
             plan.check_parts(tiny("fsq:levels=2,2"), DIGITS.shape)
+
+
+@pytest.mark.parametrize("name", ["local", "ray", "slurm"])
+def test_an_option_is_refused_where_it_does_nothing_and_every_one_has_its_words(name):
+    fields = {field.name for field in dataclasses.fields(Place)} - {"name", "many_runs"}
+    assert OPTIONS.keys() == fields
+    for key, option in OPTIONS.items():
+        assert option.help.endswith(option.about)
+        if name in option.executors:
+            Place(name, **{key: 1})
+            continue
+        with pytest.raises(ValueError, match=f"--{key.replace('_', '-')} goes with --executor .*, not with {name}"):
+            Place(name, **{key: 1})

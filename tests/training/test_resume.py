@@ -157,7 +157,7 @@ def test_a_checkpoint_of_other_code_is_not_gone_on_from(tmp_path):
     made = tiny("fsq")
     interrupted(tmp_path, made)
     resumed = go(tmp_path / "broken", made, code="changed")
-    assert "have changed since the checkpoint: starting over" in (resumed.path / "log.txt").read_text()
+    assert "has changed since the checkpoint: starting over" in (resumed.path / "log.txt").read_text()
     pd.testing.assert_frame_equal(rows(resumed), rows(go(tmp_path / "whole", made)), check_exact=True)
 
 

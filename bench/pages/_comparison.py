@@ -1,0 +1,220 @@
+"""The article of a comparison, a gradient lab among them: who won and how sure that is, and what else its runs left."""
+
+import base64
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench import stats
+from bench.metrics import catalogue
+from bench.metrics.catalogue import Metric, describe
+from bench.pages import _charts, _gallery, _terms
+from bench.pages._page import Article, Look, Section
+from bench.records import Comparison, Sweep
+from bench.tables.model import Cell, Model, model
+from bench.text import MISSING, counted, decimals, typed, typeset
+
+EQUAL_COST = {"decodes": "decoder evaluations", "seconds": "seconds of training"}
+CURVES = 40
+"""Methods drawn; more lines than this nobody tells apart."""
+ERRORS = {"bias_squared": "bias_error", "cosine_to_reference": "cosine_error"}
+"""Metrics of the gradient lab with the metric that is their standard error."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A cell of a table as the page writes it."""
+
+    text: str
+    value: float | None = None
+    """To sort by."""
+    small: str = ""
+    """Under the text."""
+    mark: str = ""
+    """A key of MARKS."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    metric: Metric
+    cells: Mapping[int, Shown]
+    """By method."""
+
+
+def article(sweep: Sweep, comparison: Comparison, styles: Mapping[str, Look]) -> Article:
+    """`styles` are the looks of the page, by `Method.style`."""
+    table, looks = model(comparison), [styles[method.style] for method in comparison.methods]
+    having = set(comparison.tests["method"])
+    measured = [index for index in comparison.order if index in having]
+    drawn = {index: looks[index] for index in measured[:CURVES]}
+    data = _charts.data(comparison, table, drawn, measured) if measured else None
+    shared = {"comparison": comparison, "looks": looks, "data": data, "drawn": list(drawn), "measured": measured}
+    title = f"Gradients: {comparison.title}" if len(comparison.gradients) else comparison.title
+    return Article(title, "", _facts(comparison), list(_sections(sweep, comparison, table, shared)), data)
+
+
+def _sections(sweep: Sweep, comparison: Comparison, table: Model, shared: dict[str, Any]) -> Iterator[Section]:
+    lab, data = len(comparison.gradients) > 0, shared["data"]
+    if lab:
+        from bench.figures import drawings
+
+        yield Section("gradients", "Gradients", gradients(comparison), "Bias and variance of the gradients")
+        yield from figure_sections((one, one.png()) for one in drawings(Sweep(sweep.path, [comparison])))
+    else:
+        yield Section("verdict", "Verdict", {**shared, **_verdict(comparison, table)}, "Which estimator?")
+    if data and data["curves"]["metrics"]:
+        yield Section("curves", "Learning curves", {**shared, **_drawn(comparison, shared)})
+    budget = _gallery.BYTES // len(sweep.comparisons)
+    if found := _gallery.gallery(comparison, comparison.order, sweep.path / "runs", budget):
+        yield Section("images", "Reconstructions", {**shared, "gallery": found}, kind="gallery")
+    if data and data["codebook"]:
+        yield Section("codebook", "Codebook", shared)
+    named = ((comparison.methods[index], run) for index, runs in comparison.runs.items() for run in runs)
+    runs = ((method.name, method.posterior, run) for method, run in named)
+    if found := _terms.problems(sweep.path, runs, comparison.left_out, "estimator", {}):
+        yield Section("problems", "Failures and skips", found)
+    if not lab or any(run.config for run in comparison.compared):
+        yield Section("terms", "Equal terms", _terms.of_comparison(comparison))
+
+
+def _drawn(comparison: Comparison, shared: dict[str, Any]) -> dict[str, Any]:
+    methods = [(index, comparison.methods[index]) for index in sorted(shared["drawn"])]
+    return {
+        "metrics": [describe(metric) for metric in shared["data"]["curves"]["metrics"]],
+        "posteriors": list(dict.fromkeys(method.posterior for _, method in methods)),
+        # both posteriors of a name look alike and share a button
+        "chips": list({method.name: index for index, method in reversed(methods)}.values())[::-1],
+    }
+
+
+def figure_sections(drawn: Iterable[tuple[Any, bytes]]) -> Iterator[Section]:
+    """A section per figure: what `bench.figures.drawings` gives, and its PNG."""
+    for one, png in drawn:
+        picture = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+        content = {"heading": one.heading, "caption": one.caption, "picture": picture}
+        yield Section(f"figure-{one.name}", one.heading, content, kind="figure")
+
+
+def _verdict(comparison: Comparison, table: Model) -> dict[str, Any]:
+    leads = [_lead(comparison, table, metric) for metric in catalogue.ranked() if metric in comparison.means]
+    return {
+        "leads": leads,
+        "equal_cost": _equal_cost(comparison),
+        "table": {"model": table, "columns": columns(table), "ranked": leads[0]["metric"].name if leads else ""},
+        "final_metrics": table.columns,
+    }
+
+
+def columns(table: Model) -> list[Column]:
+    return [
+        Column(metric, {row.method: shown(row.cells[place]) for row in table.rows if row.cells[place].known})
+        for place, metric in enumerate(table.columns)
+    ]
+
+
+def shown(cell: Cell) -> Shown:
+    """A cell of `bench.tables.model`: its interval is under the mean, or where there is none its standard deviation."""
+    spread = f"±{typeset(cell.sd, cell.places)}" if cell.spread and math.isnan(cell.low) else ""
+    small = between(cell.low, cell.high, cell.places) if cell.interval else spread
+    return Shown(typeset(cell.mean, cell.places), cell.mean, small, cell.mark, cell.note)
+
+
+def between(low: float, high: float, places: int) -> str:
+    return f"{typeset(low, places)} … {typeset(high, places)}"
+
+
+def _lead(comparison: Comparison, table: Model, metric: str) -> dict[str, Any]:
+    """One line of the list of winners: who leads, by how much on shared seeds, and whether that is more than noise."""
+    values = comparison.finals[comparison.finals["metric"] == metric]
+    found = stats.lead(values, metric, comparison.dataset, comparison.preset)
+    assert found is not None
+    scored = [index for index in comparison.ordered_by(metric) if index in comparison.means[metric]]
+    gap = found.difference
+    places = decimals((gap.high - gap.low) / 2 if gap.known else abs(gap.estimate), gap.estimate) if gap else 0
+    tied = table.marked(metric, "tied") if metric in table.cells else []
+    return {
+        "metric": describe(metric),
+        "winner": comparison.label(scored[0]),
+        "cell": shown(table.cells[metric][scored[0]]),
+        "runner_up": comparison.label(scored[1]) if len(scored) > 1 else MISSING,
+        "gap": typeset(gap.estimate, places) if gap else MISSING,
+        "gap_interval": between(gap.low, gap.high, places) if gap and gap.known else "",
+        "seeds": "" if gap is None else counted(gap.n) if gap.known else gap.method,
+        "larger": found.larger_than_noise,
+        "tied": [comparison.label(index) for index in tied],
+        "scored": len(scored),
+        "sentence": found.sentence,
+    }
+
+
+def _equal_cost(comparison: Comparison) -> list[str]:
+    """Who leads where every run has cost the same, by the metric that ranks. Empty where all cost the same anyway."""
+    sentences = []
+    for axis, words in EQUAL_COST.items() if comparison.metric else ():
+        budgets = stats.common_budget(comparison, axis)
+        spent = comparison.curves.groupby("run")[axis].max()
+        if budgets.empty or not spent.max() > 1.01 * budgets.iloc[0]:
+            continue
+        budget = float(budgets.iloc[0])
+        values = stats.at_cost(comparison, axis, budget)
+        if found := stats.lead(values, str(comparison.metric), comparison.dataset, comparison.preset):
+            at = typeset(budget, 0 if budget >= 10 else 2)
+            sentences.append(f"At equal cost, {at} {words}: {found.sentence}")
+    return sentences
+
+
+def gradients(comparison: Comparison) -> dict[str, Any]:
+    """The table of the gradient lab: a row per posterior, step of training, method and number of decodes."""
+    rows = comparison.gradients.sort_values(["posterior", "step", "method", "decodes"], ascending=[False, *[True] * 3])
+    metrics = [name for name in catalogue.names("gradient") if name in rows and name not in ERRORS.values()]
+    return {
+        "metrics": [describe(name) for name in metrics],
+        "rows": [
+            {
+                "name": comparison.methods[row["method"]].name,
+                "key": (row["posterior"], int(row["step"]), int(row["decodes"])),
+                "cells": [
+                    Shown(three(row[name]), row[name], error(row, name) if name in ERRORS else "") for name in metrics
+                ],
+            }
+            for row in rows.to_dict("records")
+        ],
+    }
+
+
+def error(row: Mapping[str, float], name: str) -> str:
+    return f"±{three(row[ERRORS[name]])}" if row.get(ERRORS[name], float("nan")) == row.get(ERRORS[name]) else ""
+
+
+def three(value: float | None) -> str:
+    """Three significant digits."""
+    known = value is not None and abs(value) < float("inf")
+    return typed(float(f"{value:.3g}")).replace("-", "\N{MINUS SIGN}") if known else MISSING
+
+
+def _facts(comparison: Comparison) -> list[str]:
+    methods = [method for method in comparison.methods if not method.is_baseline]
+    posteriors = comparison.posteriors
+    facts = [counted(len({method.estimator for method in methods}), "estimator")]
+    facts.append(
+        f"{next(iter(posteriors), 'no')} posterior" if len(posteriors) < 2 else counted(len(posteriors), "posterior")
+    )
+    if any(method.variant for method in methods):
+        facts.append(f"{counted(len(methods), 'method')} by their settings")
+    facts.append(_terms.share((run for mine in comparison.runs.values() for run in mine), "done"))
+    configs = [run.config for run in comparison.compared if run.config]
+
+    def common(key: str) -> Any:
+        values = {json.dumps(config.get(key)) for config in configs}
+        return json.loads(values.pop()) if len(values) == 1 else None
+
+    if common("steps") and common("batch_size"):
+        facts.append(f"{typeset(common('steps'), 0)} steps of {typeset(common('batch_size'), 0)} images")
+    if common("length") and common("vocab"):
+        facts.append(f"{common('length')} codes of {common('vocab')}")
+    if comparison.images:
+        facts.append(f"{typeset(comparison.images[-1], 0)} test images")
+    return facts

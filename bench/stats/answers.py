@@ -1,0 +1,121 @@
+"""What an ablation says first: who won, whether that is more than luck, and how much the choice matters. In sentences
+computed from the data, the same on the terminal and on the page."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.metrics.catalogue import describe, ranked
+from bench.records.study import Condition, Study
+from bench.stats.bands import TOLERANCE, Band, bands
+from bench.stats.words import Lead, lead
+from bench.text import decimals, number
+
+
+@dataclass(frozen=True)
+class Answer:
+    """To one condition."""
+
+    condition: str
+    between_families: str
+    """Each family at the best of its settings; empty if there is only one."""
+    between_settings: str
+    """Empty if that says the same."""
+    noise: str
+    """How far seeds lie apart."""
+
+    @property
+    def sentences(self) -> list[str]:
+        return [part for part in (self.between_families, self.between_settings, self.noise) if part]
+
+
+def measured(study: Study) -> list[str]:
+    """Metrics that can name a winner, the one that ranks first."""
+    return [metric for metric in ranked() if any(metric in condition.means for condition in study.conditions)]
+
+
+def answers(study: Study, metric: str) -> list[Answer]:
+    """One per condition that has a value."""
+    found = [_answer(study, condition, metric) for condition in study.conditions]
+    return [answer for answer in found if answer is not None]
+
+
+def headline(study: Study) -> list[str]:
+    """The answer in the metric that ranks, for those who do not open the page."""
+    found = answers(study, study.metric) if study.metric else []
+    sentences = sensitivity(bands(study), study.noun)
+    # who wins under each of several conditions would be a list
+    return sentences if len(found) > 1 else [part for one in found for part in one.sentences] + sentences
+
+
+def _answer(study: Study, condition: Condition, metric: str) -> Answer | None:
+    values = condition.finals[condition.finals["metric"] == metric]
+    place = condition.dataset, condition.preset
+    winner = lead(values, metric, *place)
+    if winner is None:
+        return None
+    chosen = [condition.best(metric, condition.of_family(family)) for family in study.families]
+    best_each = list(dict.fromkeys(index for index in chosen if index is not None))
+    among = lead(values[values["method"].isin(best_each)], metric, *place) if len(best_each) > 1 else None
+    between = f"Each {study.noun} at the best of its settings: {_inside(among.sentence)}" if among else ""
+    of_all = f"Of all settings {_inside(winner.sentence)}" if among else winner.sentence
+    if among and among.sentence == winner.sentence:
+        of_all = ""
+    return Answer(condition.condition, between, of_all, _noise(condition, metric, winner))
+
+
+def _inside(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
+
+
+def _noise(condition: Condition, metric: str, winner: Lead) -> str:
+    """Of differences to the winner, seed by seed: their standard error, and how many settings it cannot set apart."""
+    info, values = describe(metric), condition.finals
+    values = values[(values["metric"] == metric) & values["value"].notna()]
+    table = values.pivot_table("value", "seed", "method")
+    is_winner = (values["estimator"] == winner.winner[0]) & (values["posterior"] == winner.winner[1])
+    best = values["method"][is_winner].iloc[0]
+    differences = table.drop(columns=best).rsub(table[best], axis=0)
+    behind, count = info.sign * differences.mean(), differences.count()
+    errors = (differences.std() / np.sqrt(count))[count >= 2]
+    if errors.empty:
+        return "With one seed in common there is no telling settings from luck."
+    error = float(errors.median())
+    close = int((behind < 2 * error).sum())
+    size = f"{number(error, decimals(error, 0.0))}{info.suffix}"
+    return (
+        f"A setting's difference to the winner has a standard error of {size} over the seeds "
+        f"(median of {len(errors)} settings); {close} of {len(behind)} are less than two of these behind it."
+    )
+
+
+def sensitivity(found: list[Band], noun: str) -> list[str]:
+    """Whether the choice within a family matters, and what a single setting loses."""
+    several = bool(found) and len(found[0].conditions) > 1
+    where = f" under all {len(found[0].conditions)} conditions" if several else ""
+    sentences = []
+    known = [band for band in found if math.isfinite(band.worst(band.safest))]
+    if several and known:
+        safest, *others = known
+        sentence = (
+            f"If one setting has to do{where}, {safest.safest[0]} loses least: never more than "
+            f"{safest.worst(safest.safest):.2f} dB against the best of a condition"
+        )
+        if others:
+            following, last = others[0], others[-1]
+            sentence += (
+                f"; the best such setting of the next {noun}, {following.safest[0]}, up to "
+                f"{following.worst(following.safest):.2f} dB, and that of the last, {last.safest[0]}, up to "
+                f"{last.worst(last.safest):.2f} dB"
+            )
+        sentences.append(f"{sentence}.")
+    tried = [band for band in found if len(band.drops) > 1]
+    if tried:
+        parts = [
+            f"{band.family} {band.within} of {len(band.drops)}"
+            + (f" ({band.knob} {band.range})" if band.knob and band.within else "")
+            for band in sorted(tried, key=lambda band: -band.within / len(band.drops))
+        ]
+        sentences.append(f"Settings within {TOLERANCE:g} dB of the best{where}: {'; '.join(parts)}.")
+    return sentences
