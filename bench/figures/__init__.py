@@ -119,8 +119,7 @@ def draw(source: "Source", out: Path, theme: ThemeName = "screen") -> list[Path]
         if captions and not THEMES[theme].stands_alone:
             paths.append(out / "captions.txt")
             write_atomically(paths[-1], "\n\n".join([THEMES[theme].advice, *captions, ""]).encode(), durable=False)
-        stale = {out / f"{name}.{kind}" for name in _names(source) for kind in THEMES[theme].kinds} - set(paths)
-        for path in sorted(stale):
+        for path in sorted(_names(source, theme, out) - set(paths)):
             path.unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(f"{out} cannot be written ({error.strerror}); free the place or change its rights") from None
@@ -133,31 +132,29 @@ def _entry(one: Drawn) -> str:
     return f"{one.name} ({columns}: {width:.2f} in wide, {height:.2f} in high)\n{one.caption}"
 
 
-def _subjects(source: "Source", theme: "Theme") -> "Iterator[tuple[str, str, Sheet | list[ConditionSheet]]]":
-    """What builders take: with the end of their names, and what figures they are of."""
+def _subjects(source: "Source", theme: "Theme") -> "list[tuple[str, str, Sheet | list[ConditionSheet]]]":
+    """What builders take, after the end of its figures' names (dataset and preset, if there are several; all
+    different), and what figures are of it."""
     from bench.figures.sheet import ConditionSheet, Sheet
     from bench.records.study import Study
 
     runs = source.path / "runs"
     if isinstance(source, Study):
-        yield "", "study", [ConditionSheet(one, theme, runs, source) for one in source.conditions]
-        return
-    for suffix, one in zip(_suffixes(source), source.comparisons, strict=True):
-        yield suffix, "gradients" if len(one.gradients) else "comparison", Sheet(one, theme, runs)
+        return [("", "study", [ConditionSheet(one, theme, runs, source) for one in source.conditions])]
+    mine = source.comparisons
+    places = (
+        list(unlike("_" + slug(f"{one.dataset}-{one.preset}") for one in mine)) if len(mine) > 1 else [""] * len(mine)
+    )
+    kinds = ["gradients" if len(one.gradients) else "comparison" for one in mine]
+    return [(place, kind, Sheet(one, theme, runs)) for place, kind, one in zip(places, kinds, mine, strict=True)]
 
 
-def _suffixes(source: "Source") -> list[str]:
-    """For names, by comparison: dataset and preset, if there are several; all different."""
-    from bench.records.study import Study
+def _names(source: "Source", theme: ThemeName, out: Path) -> set[Path]:
+    """Of all figures that such a source can have, of one comparison alone too."""
+    from bench.figures.themes import THEMES
 
-    if isinstance(source, Study) or len(source.comparisons) < 2:
-        return [""]
-    return unlike("_" + slug(f"{one.dataset}-{one.preset}") for one in source.comparisons)
-
-
-def _names(source: "Source") -> list[str]:
-    """All that figures of such a source can have."""
-    from bench.records.study import Study
-
-    mine = [kind.name for kind in FIGURES if (kind.of == "study") == isinstance(source, Study)]
-    return [name + suffix for name in mine for suffix in {"", *_suffixes(source)}]
+    subjects = _subjects(source, THEMES[theme])
+    study = any(of == "study" for _, of, _ in subjects)
+    mine = [kind.name for kind in FIGURES if (kind.of == "study") == study]
+    ends = {"", *(end for end, _, _ in subjects)}
+    return {out / f"{name}{end}.{kind}" for name in mine for end in ends for kind in THEMES[theme].kinds}

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.figures.axes import beyond, limits, number_axis
 from bench.figures.sheet import HOLLOW, ConditionSheet, Drawing, Sheet, estimates, heading, listed
-from bench.figures.themes import MUTED
+from bench.figures.themes import CHARACTER, MUTED
 from bench.metrics import catalogue
 from bench.metrics.catalogue import describe
 from bench.records.sweep import Table
@@ -64,8 +64,11 @@ def _dots(sheet: Sheet, metrics: list[str], floor: float | None = None, uses: Ta
     each = SINGLE if len(sheet.posteriors) == 1 else DOUBLE
     most = int((sheet.theme.tallest / sheet.theme.scale - AXIS) / each)
     names = sheet.names[: min(most, MOST_SETTINGS) if sheet.cut else most]
-    narrow = len(metrics) + 2 * mapped < 3 and max(map(len, sheet.labels.values())) <= NARROW
-    figure = sheet.theme.sheet(sheet.theme.narrow if narrow else sheet.theme.wide, AXIS + each * len(names))
+    longest = max(map(len, sheet.labels.values()))
+    narrow = len(metrics) + 2 * mapped < 3 and longest <= NARROW
+    # on a screen no page prescribes the width
+    room = sheet.theme.stands_alone * max(0, longest - NARROW) * CHARACTER * sheet.theme.tick_size / 72
+    figure = sheet.theme.sheet((sheet.theme.narrow if narrow else sheet.theme.wide) + room, AXIS + each * len(names))
     ratios = [1.0] * len(metrics) + [2.0] * mapped
     panels = figure.subplots(1, len(ratios), sharey=True, squeeze=False, width_ratios=ratios)[0]
     rows, heights = sheet.summary(metrics), _heights(sheet, names)
@@ -148,7 +151,7 @@ def _seeds(sheet: Sheet, metric: str, heights: dict[int, float]) -> Table:
 def _interval(ax: Axes, one: dict[Any, Any], colour: Any, scale: float, sign: int) -> None:
     """A line; where it goes on past the axis, or the mean itself lies there, an arrow head."""
     left, right = ax.get_xlim()
-    if not one["beyond"]:
+    if not one["beyond"] and np.isfinite(one["low"]):
         ends = (max(one["low"], left), min(one["high"], right))
         ax.plot(ends, (one["y"], one["y"]), color=colour, linewidth=scale, zorder=3, gid="interval")
     look: dict[str, Any] = {"color": colour, "markersize": 2.8 * scale, "clip_on": False, "gid": "beyond"}
@@ -171,8 +174,8 @@ def _map(figure: Figure, ax: Axes, sheet: Sheet, uses: Table, heights: dict[int,
         )  # fmt: skip
     ax.set_xlim(-0.5, last + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    ax.set_xlabel("latent position")
-    figure.colorbar(ScalarMappable(scale, "cividis"), ax=ax, pad=0.02, aspect=30, label="fraction of codes used there")
+    ax.set_xlabel("latent position; shade: codes used there")
+    figure.colorbar(ScalarMappable(scale, "cividis"), ax=ax, pad=0.02, aspect=30)
 
 
 def _legend(sheet: Sheet, rows: Table, referred: bool) -> list[Line2D]:

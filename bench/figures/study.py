@@ -233,8 +233,7 @@ def conditions(sheets: Sequence[ConditionSheet]) -> Drawing | None:
         tick.set_horizontalalignment("right")
     ax.tick_params(axis="y", labelrotation=0, length=0)
     caption = sentences(
-        f"Mean PSNR below the best of the same condition [dB], {study.name}; conditions are not compared with each "
-        "other.",
+        f"Mean PSNR below the best of the same condition [dB], {study.name}; conditions are not compared.",
         "lost: all runs diverged. Empty: not finished." if not np.isfinite(table).all() else "",
     )
     return Drawing(figure, caption, study.name)

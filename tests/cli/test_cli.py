@@ -57,7 +57,7 @@ def test_a_sweep_leaves_a_tidy_table_figures_and_a_folder_per_run(bench):
     assert frame[(frame.estimator == "daps") & (frame.metric == "elbo")].value.notna().all()
     pd.testing.assert_frame_equal(pd.read_parquet(sweep / "results.parquet"), frame, check_dtype=False)
     assert len(pd.read_csv(sweep / "results.csv")) == len(frame)
-    assert {path.stem for path in (sweep / "figures").glob("*.png")} >= {"final", "curves_steps", "reconstructions"}
+    assert {path.stem for path in (sweep / "figures").glob("*.png")} >= {"final", "curves", "reconstructions"}
 
     states = {(state["estimator"], state["posterior"], state["seed"]): state for state in records.states(sweep)}
     assert states["vq", "causal", 0]["state"] == "skipped"
