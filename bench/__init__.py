@@ -100,11 +100,7 @@ def compare(before: str | Path, after: str | Path) -> "pd.DataFrame":
 
     Raises ValueError if one is no sweep, or has no finished run.
     """
-    from bench import records, stats
+    from bench import records
+    from bench.tables import diff
 
-    finals = []
-    for folder in (before, after):
-        finals.append(records.read(folder).finals)
-        if finals[-1].empty:
-            raise ValueError(f"{folder} has no finished run to compare; bench status {folder} says why")
-    return stats.moved(*finals)
+    return diff.moved(records.read(before), records.read(after))

@@ -222,11 +222,8 @@ def summarise(sweep: "Sweep") -> None:
 
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(tables.terminal(sweep), highlight=False)
-    for path in (
-        sweep.path / "results.parquet",
-        sweep.path / "results.csv",
-        *figures.draw(sweep, sweep.path / "figures"),
-    ):
+    drawn = figures.draw(sweep, sweep.path / "figures")
+    for path in (sweep.path / "results.parquet", sweep.path / "results.csv", *drawn):
         console.print(f"  {path}", highlight=False, soft_wrap=True, markup=False)
 
 
