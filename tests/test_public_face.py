@@ -23,7 +23,8 @@ def test_run_leaves_what_the_command_leaves_and_says_nothing(bench, capsys):
     assert capsys.readouterr() == ("", "")
     pd.testing.assert_frame_equal(untimed("typed"), untimed(folder))
     files = [
-        {path.name for path in Path(name).glob("**/*") if path.suffix in (".png", ".csv", ".json")}
+        # but what depends on the clock: methods whose times differ by chance have a figure of that
+        {path.name for path in Path(name).glob("**/*") if path.suffix in (".png", ".csv", ".json")} - {"pareto.png"}
         for name in ("typed", folder)
     ]
     assert files[0] == files[1]

