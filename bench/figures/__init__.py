@@ -89,7 +89,7 @@ def drawings(source: "Source", theme: ThemeName = "screen") -> Iterator[Drawn]:
     chosen = THEMES[theme]
     for suffix, of, subject in _subjects(source, chosen):
         for kind in FIGURES:
-            if kind.of == of and theme in kind.themes:
+            if kind.of == of and theme in kind.themes and subject:
                 with chosen.applied():
                     drawing = kind.build(subject)
                     if drawing and chosen.stands_alone:
@@ -140,7 +140,8 @@ def _subjects(source: "Source", theme: "Theme") -> "list[tuple[str, str, Sheet |
 
     runs = source.path / "runs"
     if isinstance(source, Study):
-        return [("", "study", [ConditionSheet(one, theme, runs, source) for one in source.conditions])]
+        sheets = [ConditionSheet(one, theme, runs, source) for one in source.conditions if one.metric]
+        return [("", "study", sheets)]
     mine = source.comparisons
     places = (
         list(unlike("_" + slug(f"{one.dataset}-{one.preset}") for one in mine)) if len(mine) > 1 else [""] * len(mine)

@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -69,9 +68,11 @@ def _dots(sheet: Sheet, metrics: list[str], floor: float | None = None, uses: Ta
     # on a screen no page prescribes the width
     room = sheet.theme.stands_alone * max(0, longest - NARROW) * CHARACTER * sheet.theme.tick_size / 72
     figure = sheet.theme.sheet((sheet.theme.narrow if narrow else sheet.theme.wide) + room, AXIS + each * len(names))
+    rows, heights = sheet.summary(metrics), _heights(sheet, names)
+    rows = rows[rows["name"].isin(names)]
+    metrics = [metric for metric in metrics if metric in set(rows["metric"])]
     ratios = [1.0] * len(metrics) + [2.0] * mapped
     panels = figure.subplots(1, len(ratios), sharey=True, squeeze=False, width_ratios=ratios)[0]
-    rows, heights = sheet.summary(metrics), _heights(sheet, names)
     for ax, metric in zip(panels, metrics, strict=False):
         _panel(ax, sheet, metric, rows[rows["metric"] == metric], heights, floor)
     if uses is not None:
@@ -97,12 +98,12 @@ def _heights(sheet: Sheet, names: Sequence[str]) -> dict[int, float]:
 
 def _panel(ax: Axes, sheet: Sheet, metric: str, rows: Table, heights: dict[int, float], floor: float | None) -> None:
     theme, sign, baseline = sheet.theme, describe(metric).sign, sheet.comparison.baseline(metric)
-    means = rows[rows["method"].isin(heights)]
-    means = means.assign(y=means["method"].map(heights), beyond=beyond(means["estimate"], sign) & sheet.cut)
+    means = rows.assign(y=rows["method"].map(heights), beyond=beyond(rows["estimate"], sign) & sheet.cut)
     shown = means[~means["beyond"]]
-    seeds = _seeds(sheet, metric, {index: y for index, y in heights.items() if index in set(shown["method"])})
+    seeds = sheet.seeds(metric).assign(y=lambda one: one["method"].map(heights) + SEEDS_BELOW / len(sheet.posteriors))
+    seeds = seeds[seeds["method"].isin(shown["method"][shown["n"] > 1])]
     near = np.nan if means["beyond"].any() else baseline
-    low, high = limits([*shown["estimate"], *seeds["x"]], shown["low"], shown["high"], near)
+    low, high = limits([*shown["estimate"], *seeds["value"]], shown["low"], shown["high"], near)
     low = low if floor is None else floor
     ax.set_xlim(low, high)
     for row in range(1, 1 + round(max(heights.values())), 2):
@@ -110,18 +111,13 @@ def _panel(ax: Axes, sheet: Sheet, metric: str, rows: Table, heights: dict[int, 
     colours = {name: style.colour for name, style in sheet.styles.items()}
     style: dict[str, Any] = {"y": "y", "hue": "name", "palette": colours, "legend": False, "ax": ax, "gid": "seeds"}
     if len(seeds):
-        seaborn.scatterplot(seeds, x="x", **style, s=5 * theme.scale**2, alpha=0.55, linewidth=0, zorder=2)
+        seaborn.scatterplot(seeds, x="value", **style, s=5 * theme.scale**2, alpha=0.55, linewidth=0, zorder=2)
     for one in means.to_dict("records"):
         _interval(ax, one, colours[one["name"]], theme.scale, sign)
     for (name, posterior), mine in shown.groupby(["name", "posterior"], sort=False):
-        look = {
-            **style,
-            "gid": "mean",
-            "marker": sheet.styles[name].marker,
-            "linewidth": 0.8 * theme.scale,
-            "zorder": 4,
-        }
-        seaborn.scatterplot(mine, x="estimate", **look, s=theme.marker_size(look["marker"]) ** 2)
+        shape = sheet.styles[name].marker
+        look = {**style, "gid": "mean", "marker": shape, "linewidth": 0.8 * theme.scale, "zorder": 4}
+        seaborn.scatterplot(mine, x="estimate", **look, s=theme.marker_size(shape) ** 2)
         ax.collections[-1].set(edgecolor=colours[name], facecolor="white" if posterior == HOLLOW else colours[name])
     for index in heights.keys() - set(means["method"]):
         method = sheet.comparison.methods[index]
@@ -133,19 +129,6 @@ def _panel(ax: Axes, sheet: Sheet, metric: str, rows: Table, heights: dict[int, 
         ax.axvline(baseline, **theme.reference, gid="reference")
     ax.set(xlabel=heading(metric), ylabel="")
     number_axis(ax.xaxis, 3)
-
-
-def _seeds(sheet: Sheet, metric: str, heights: dict[int, float]) -> Table:
-    """Of methods with several: `name`, `x`, and `y` below their mean."""
-    values = {index: sheet.seeds(metric, index) for index in heights}
-    below = SEEDS_BELOW / len(sheet.posteriors)
-    dots = [
-        (sheet.comparison.methods[index].name, x, heights[index] + below)
-        for index, mine in values.items()
-        for x in mine
-        if len(mine) > 1
-    ]
-    return pd.DataFrame(dots, columns=["name", "x", "y"])
 
 
 def _interval(ax: Axes, one: dict[Any, Any], colour: Any, scale: float, sign: int) -> None:
@@ -197,7 +180,7 @@ def _caption(
 ) -> str:
     """`marks` are what panels hold: beyond, missing."""
     what = f"Final {listed(metrics)}" if metrics else "Use of the codebook"
-    how = f": {estimates(rows[rows['name'].isin(names)], 'lines', dots=True)}" if metrics else ""
+    how = f": {estimates(rows, 'lines', dots=True)}" if metrics else ""
     return sheet.caption(
         f"{what} {sheet.place}{how}.",
         "At an arrow head the interval goes on, or a value lies beyond." if "beyond" in marks else "",

@@ -132,10 +132,11 @@ class Sheet:
         seeds = {"how": interval.pop("method"), "lowest": values.min(), "highest": values.max()}
         return {"method": index, "name": method.name, "posterior": method.posterior, **interval, **seeds}
 
-    def seeds(self, metric: str, index: int) -> list[float]:
-        """A method's values, in order of seeds."""
+    def seeds(self, metric: str) -> Table:
+        """A row per run: `method`, `name`, `value`."""
         finals = self.comparison.finals
-        return finals["value"][(finals["metric"] == metric) & (finals["method"] == index)].dropna().tolist()
+        rows = finals[finals["metric"] == metric].dropna(subset="value")
+        return rows[["method", "value"]].assign(name=rows["estimator"])
 
     def diverged(self, name: str, posterior: str) -> tuple[int, int]:
         """How many of its runs, and how many finished or diverged."""

@@ -42,7 +42,8 @@ def knobs(sheets: Sequence[ConditionSheet]) -> Drawing | None:
     metrics = sheets[0].quality_and_bound
     if not columns or not metrics:
         return None
-    rows = [(s, metrics[0]) for s in sheets[:CONDITIONS]] if several else [(sheets[0], m) for m in metrics]
+    rows = [(one, metrics[0]) for one in sheets[:CONDITIONS] if one.measured(metrics[:1])]
+    rows = rows if several else [(sheets[0], metric) for metric in metrics]
     figure = theme.sheet(theme.wide, 0.4 + 1.7 * len(rows))
     grid = figure.subplots(len(rows), len(columns), squeeze=False, sharey="row", sharex="col")
     looks = sheets[0].family_styles(study.families)
@@ -114,7 +115,7 @@ def _draw_line(ax: Axes, sheet: ConditionSheet, line: Line, metric: str, points:
     """Means on a line, with what each is the mean of; what lies beyond the axis is an arrow at its end."""
     scale, higher = sheet.theme.scale, describe(metric).sign > 0
     end, arrow = (ax.get_ylim()[0], "v") if higher else (ax.get_ylim()[1], "^")
-    means = []
+    means, seeds_of = [], sheet.seeds(metric)
     for value, index in line.points:
         if index not in points.index:
             continue
@@ -123,7 +124,7 @@ def _draw_line(ax: Axes, sheet: ConditionSheet, line: Line, metric: str, points:
             ax.plot(value, end, arrow, color=look.colour, markersize=3.5 * scale, clip_on=False)
             continue
         means.append((value, one["estimate"]))
-        seeds = sheet.seeds(metric, index)
+        seeds = seeds_of["value"][seeds_of["method"] == index]
         dot = {"marker": "o", "markersize": 2.2 * scale, "markeredgewidth": 0, "alpha": 0.5, "linestyle": ""}
         ax.plot(np.full(len(seeds), value), seeds, color=look.colour, **dot, gid="seeds")
         if not math.isnan(one["low"]):

@@ -100,30 +100,32 @@ class Theme:
         return Figure(figsize=(width, min(height * self.scale, self.tallest)), layout="constrained")
 
     def add_legend(self, figure: Figure, handles: Sequence[Line2D], title: str = "") -> None:
-        """Outside the panels, in as many columns as fit. The figure grows by it, so that the panels keep their size."""
+        """Outside the panels, in as many columns as fit below them. The figure grows, so that they keep their size."""
         if not handles:
             return
         both = any(handle.get_marker() != "None" and handle.get_linestyle() != "None" for handle in handles)
         shared: dict[str, Any] = {"handles": handles, "title": title or None, "alignment": "left"}
         shared["handlelength"] = 2.8 if both else 1.8
         width, height = figure.get_size_inches()
-        columns = range(len(handles), 0, -1) if self.legend == "below" else range(1, len(handles) + 1)
         place: Any = {"below": "outside lower center", "right": "outside right upper"}[self.legend]
-        for count in columns:
-            legend = figure.legend(**shared, loc=place, ncols=count)
-            box = legend.get_window_extent()
-            if self.legend == "below" and (count == 1 or box.width <= 0.99 * figure.bbox.width):
-                figure.set_figheight(height + box.height / figure.dpi)
-                return
-            if self.legend == "right" and (count == len(handles) or box.height <= 0.95 * figure.bbox.height):
-                figure.set_size_inches(width + box.width / figure.dpi, max(height, 0.3 + box.height / figure.dpi))
-                return
-            legend.remove()
+        for columns in range(len(handles), 0, -1) if self.legend == "below" else (1,):
+            legend = figure.legend(**shared, loc=place, ncols=columns)
+            wide, high = (pixels / figure.dpi for pixels in legend.get_window_extent().size)
+            if self.legend == "right":
+                figure.set_size_inches(width + wide, max(height, 0.3 + high))
+            elif columns > 1 and wide > 0.99 * width:
+                legend.remove()
+                continue
+            else:
+                figure.set_figheight(height + high)
+            return
 
     def entitle(self, figure: Figure, text: str) -> None:
         """At the left above all. The figure grows by it."""
         width, height = figure.get_size_inches()
-        lines = textwrap.wrap(text, max(20, int(width / (1.1 * CHARACTER * self.label_size / 72))))
+        # a legend on the right begins as high
+        room = width - sum(one.get_window_extent().width for one in figure.legends) / figure.dpi
+        lines = textwrap.wrap(text, max(20, int(room / (1.1 * CHARACTER * self.label_size / 72))))
         grown = height + 1.5 * len(lines) * self.label_size / 72
         figure.set_figheight(grown)
         free = figure.get_layout_engine() is None

@@ -1,13 +1,13 @@
 """What is traded against what: quality against rate and cost, and of gradients bias against variance."""
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import seaborn
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench import stats
@@ -219,75 +219,68 @@ def _caption(sheet: Sheet, tables: Panels, joined: bool) -> str:
 
 def bias_variance(sheet: Sheet) -> Drawing | None:
     """Squared bias and variance of gradients against the exact one; hollow where the bias is not resolved."""
-    rows = sheet.comparison.gradients
-    if "bias_squared" not in rows:
-        return None
-    looks = sheet.looks({name: name for name in reading_order(rows["estimator"])})
-    figure, panels = _grid(sheet, rows)
-    for ax, mine in panels:
-        for one in mine.to_dict("records"):
-            hollow = one["bias_squared"] <= 2 * one["bias_error"]
-            look = sheet.theme.marker(looks[one["estimator"]], hollow=hollow)
+
+    def plot(ax: Axes, rows: Table, looks: Mapping[str, Style]) -> None:
+        for one in rows.to_dict("records"):
+            look = sheet.theme.marker(looks[one["name"]], hollow=one["bias_squared"] <= 2 * one["bias_error"])
             ax.plot(one["variance"], max(one["bias_squared"], FLOOR), **look, clip_on=False)
-    _logarithmic(panels, rows, "variance", "bias_squared", f"{describe('variance').title} of one draw")
-    sheet.theme.add_legend(figure, _named(sheet, looks), "hollow: bias within\n2 standard errors of 0")
+
+    hollow = "hollow: bias within\n2 standard errors of 0"
     caption = (
         f"Squared bias of the mean gradient and variance of one draw on {sheet.comparison.title}, both relative to the "
         "squared norm of the exact gradient. Hollow: the bias is within 2 standard errors of 0. Biases under "
         f"{FLOOR:g} lie on the axis."
     )
-    return Drawing(figure, caption, sheet.about)
+    return _gradients(sheet, ("variance", "bias_squared"), plot, caption, hollow)
 
 
 def error_against_decodes(sheet: Sheet) -> Drawing | None:
     """Mean squared error of gradients against the decoder evaluations they take; lines join numbers of samples."""
-    rows = sheet.comparison.gradients
-    if "mse" not in rows:
-        return None
-    rows = rows.assign(family=rows["estimator"].map(_without_k))
-    looks = sheet.looks({name: name for name in reading_order(rows["family"])})
-    figure, panels = _grid(sheet, rows)
-    for ax, mine in panels:
-        for family, group in mine.groupby("family"):
-            ordered = group.sort_values("decodes")
-            ax.plot(ordered["decodes"], ordered["mse"], **sheet.theme.marked_line(looks[str(family)]), gid=family)
-    _logarithmic(panels, rows, "decodes", "mse", "decodes per image")
-    sheet.theme.add_legend(figure, _named(sheet, looks))
+
+    def plot(ax: Axes, rows: Table, looks: Mapping[str, Style]) -> None:
+        for name, mine in rows.sort_values("decodes").groupby("name"):
+            ax.plot(mine["decodes"], mine["mse"], **sheet.theme.marked_line(looks[str(name)]), gid=name)
+
     caption = (
         f"Mean squared error of one draw of the gradient on {sheet.comparison.title}, relative to the squared norm of "
         "the exact gradient, against decoder evaluations per image. Lines join the numbers of samples of one estimator."
     )
-    return Drawing(figure, caption, sheet.about)
+    return _gradients(sheet, ("decodes", "mse"), plot, caption)
 
 
-def _grid(sheet: Sheet, rows: Table) -> tuple[Figure, list[tuple[Axes, Table]]]:
-    """A row of panels per posterior, a column per step."""
+def _gradients(
+    sheet: Sheet,
+    columns: tuple[str, str],
+    plot: Callable[[Axes, Table, Mapping[str, Style]], None],
+    caption: str,
+    title: str = "",
+) -> Drawing | None:
+    """A row of panels per posterior, a column per step, both axes logarithmic. Where `decodes` is one of them, numbers
+    of samples do not tell estimators apart."""
+    x, y = columns
+    rows = sheet.comparison.gradients
+    if y not in rows:
+        return None
+    rows = rows.assign(name=rows["estimator"].map(_without_k) if x == "decodes" else rows["estimator"])
+    looks = sheet.looks({name: name for name in reading_order(rows["name"])})
     steps = sorted(set(rows["step"]))
     posteriors = [posterior for posterior in sheet.comparison.posteriors if posterior in set(rows["posterior"])]
     figure = sheet.theme.sheet(sheet.theme.wide if len(steps) > 1 else sheet.theme.narrow, 0.3 + 1.7 * len(posteriors))
-    axes = figure.subplots(len(posteriors), len(steps), sharex=True, sharey=True, squeeze=False)
-    panels = []
-    for row, posterior in zip(axes, posteriors, strict=True):
-        for ax, step in zip(row, steps, strict=True):
-            ax.set_title(f"{posterior}, after {typed(step)} steps")
-            panels.append((ax, rows[(rows["posterior"] == posterior) & (rows["step"] == step)]))
-    return figure, panels
-
-
-def _logarithmic(panels: Sequence[tuple[Axes, Table]], rows: Table, x: str, y: str, words: str) -> None:
-    for ax, _ in panels:
+    grid = figure.subplots(len(posteriors), len(steps), sharex=True, sharey=True, squeeze=False)
+    for ax, (posterior, step) in zip(grid.flat, itertools.product(posteriors, steps), strict=True):
+        plot(ax, rows[(rows["posterior"] == posterior) & (rows["step"] == step)], looks)
         log_axis(ax, "x", rows[x])
         log_axis(ax, "y", rows[y].clip(lower=FLOOR))
-        ax.set(xlabel=words, ylabel=describe(y).title)
+        words = "decodes per image" if x == "decodes" else f"{describe(x).title} of one draw"
+        ax.set(title=f"{posterior}, after {typed(step)} steps", xlabel=words, ylabel=describe(y).title)
         ax.label_outer()
         ax.grid(color="0.92", linewidth=0.5)
+    handles = [Line2D([], [], **sheet.theme.marker(look), linestyle="", label=name) for name, look in looks.items()]
+    sheet.theme.add_legend(figure, handles, title)
+    return Drawing(figure, caption, sheet.comparison.title)
 
 
 def _without_k(name: str) -> str:
     head, _, arguments = name.partition(":")
     kept = [pair for pair in arguments.split(",") if pair and not pair.startswith("k=")]
     return f"{head}:{','.join(kept)}" if kept else head
-
-
-def _named(sheet: Sheet, looks: Mapping[str, Style]) -> list[Line2D]:
-    return [Line2D([], [], **sheet.theme.marker(look), linestyle="", label=name) for name, look in looks.items()]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.ablation_sweeps import digits_plan, make
+from helpers.ablation_sweeps import add_run, config_of, digits_plan, make
 from helpers.figure_sweeps import dots, labels, lines, panel, row_names
 from PIL import Image
 
@@ -15,6 +15,7 @@ from bench.figures.axes import knob_axis
 from bench.figures.sheet import ConditionSheet, Drawing
 from bench.figures.themes import PAPER, THEMES
 from bench.records.study import Study, read_study
+from bench.sweeps.plan import Variant
 
 OF_STUDIES = [kind for kind in FIGURES if kind.of == "study"]
 
@@ -168,6 +169,23 @@ def test_no_figure_without_what_it_shows(tmp_path):
     plan = digits_plan("mine", "lr=1e-3,1e-2", estimators=["vq"])
     names = [one.name for one in figures.drawings(read_study(make(tmp_path / "a", plan, lambda c: 16 - c.lr)))]
     assert names == ["knobs", "sensitivity", "settings"]
+
+
+def test_a_condition_that_has_not_finished_is_left_out(tmp_path):
+    plan = digits_plan("robustness", "step_size=greedy,vmpo")
+    first = {variant.estimator for variant in plan.variants if not variant.overrides}
+    plan.variants[:] = [variant for variant in plan.variants if variant.overrides]
+    study = read_study(make(tmp_path / "a", plan, lambda c: 17.0 - c.lr))
+    for config in (config_of(Variant(name, "factorised", {}), 0) for name in first):
+        add_run(tmp_path / "a", config, 16.0, state="failed")
+    study = read_study(tmp_path / "a")
+    finished = [one.condition for one in study.conditions if one.metric]
+    assert 1 < len(finished) < len(study.conditions)
+    for theme in THEMES:
+        found = {one.name: one.figure for one in figures.drawings(study, theme)}
+        assert [ax.get_ylabel().partition("\n")[0] for ax in found["knobs"].axes] == finished
+        columns = [label.get_text() for label in found["conditions"].axes[0].get_xticklabels()]
+        assert columns == finished
 
 
 def test_values_of_a_knob_are_written_at_its_axis(tmp_path: Path):

@@ -244,6 +244,16 @@ def test_an_interval_that_would_squeeze_the_rest_is_cut_with_an_arrow(tmp_path):
     assert "arrow head" in drawing.caption
 
 
+def test_a_metric_that_only_those_have_that_are_not_shown_has_no_panel(tmp_path):
+    folder = new_sweep(tmp_path / "sweep")
+    for place in range(60):
+        add_run(folder, f"plugin:a={place}", psnr=20.0 - place, metrics={"elbo": -40.0} if place > 55 else {})
+    drawing = made(final, sheet_of(folder))
+    assert [ax.get_xlabel() for ax in drawing.figure.axes] == ["PSNR [dB] ↑"]
+    assert drawing.figure.get_figheight() < 9
+    assert "Not shown: the 9 estimators that came last." in drawing.caption
+
+
 def test_codebook_use_begins_at_nothing(sweep):
     figure = made(codebook, sheet_of(sweep)).figure
     assert [ax.get_xlim()[0] for ax in figure.axes] == [0, 0]
