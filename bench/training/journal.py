@@ -123,15 +123,8 @@ class Journal:
     def evaluate(self, readout: Readout, last: bool) -> None:
         """Measure the test split, at the last step with all that is costly or long."""
         metrics = [metric for metric in self.image_metrics if last or not METRICS[metric].costly]
-        trainer = self.trainer
-        measured = evaluate(
-            trainer.task,
-            self.dataset.test,
-            trainer.config,
-            readout=readout,
-            image_metrics=metrics,
-            per_position=last,
-        )
+        task, config, images = self.trainer.task, self.trainer.config, self.dataset.test
+        measured = evaluate(task, images, config, readout=readout, image_metrics=metrics, per_position=last)
         self.write("test", readout, measured)
 
     def write_costs(self) -> None:
