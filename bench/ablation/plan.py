@@ -79,12 +79,11 @@ def expand(
             overrides=variant.overrides,
         )
 
-    for estimator, posterior, condition, case in _kinds(ablation, posteriors):
+    for posterior, estimator in itertools.product(posteriors, ablation.estimators):
         base = resolved(Variant(estimator, posterior, settings))
-        for outer, inner in itertools.product(condition.points(), case.points()):
+        for condition, case, outer, inner in _settings(ablation, estimator):
             values = {**outer, **inner}
-            _refuse_fixed(values, settings)
-            given = {key: _resolved(key, value, base) for key, value in values.items()}
+            given = {key: _resolved(key, value, base, settings) for key, value in values.items()}
             variant = _variant(estimator, posterior, given, settings)
             try:
                 config = resolved(variant)
@@ -129,22 +128,18 @@ class _Typed:
                 raise ValueError(error)
 
 
-def _kinds(ablation: Ablation, posteriors: Sequence[Posterior]) -> Iterator[tuple[str, Posterior, Case, Case]]:
-    for posterior in posteriors:
-        for estimator in ablation.estimators:
-            for condition, case in ablation.cases_of(estimator):
-                yield estimator, posterior, condition, case
+def _settings(ablation: Ablation, estimator: str) -> Iterator[tuple[Case, Case, dict[str, str], dict[str, str]]]:
+    """Every condition and case of the estimator, with each of their values."""
+    for condition, case in ablation.cases_of(estimator):
+        for outer, inner in itertools.product(condition.points(), case.points()):
+            yield condition, case, outer, inner
 
 
-def _refuse_fixed(given: Mapping[str, str], settings: Mapping[str, object]) -> None:
-    for key, value in given.items():
-        if key in settings and not is_multiple(value):
-            raise ValueError(f"{key} is both set to {settings[key]} and varied; leave out one of the two")
-
-
-def _resolved(key: str, value: str, base: RunConfig) -> str:
+def _resolved(key: str, value: str, base: RunConfig, fixed: Mapping[str, object]) -> str:
     """`value`, or what it is a multiple of times it."""
     if not is_multiple(value):
+        if key in fixed:
+            raise ValueError(f"{key} is both set to {fixed[key]} and varied; leave out one of the two")
         return value
     own = base.arguments[key] if key in base.arguments else getattr(base, key)
     if isinstance(own, bool) or not isinstance(own, int | float):

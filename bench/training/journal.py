@@ -71,9 +71,9 @@ class Journal:
     def restore(self, state: State) -> None:
         """Become the journal that `state` was taken from, its file of rows included."""
         self.cost = Cost(**state.facts["cost"])
-        stacked = {key: state.tensors[f"window/{key}"] for key in state.facts["window"]}
-        length = len(next(iter(stacked.values()), ()))
-        self.window = [{key: values[i] for key, values in stacked.items()} for i in range(length)]
+        keys = state.facts["window"]
+        steps = zip(*(state.tensors[f"window/{key}"] for key in keys), strict=True)
+        self.window = [dict(zip(keys, values, strict=True)) for values in steps]
         self.folder.keep_rows(state.facts["rows_bytes"])
 
     def record(self, terms: dict[str, Tensor], decodes: int, images: int) -> None:
