@@ -98,9 +98,7 @@ def _check_case(one: Case, estimators: Sequence[str]) -> None:
     mine = [estimator for estimator in estimators if _name(estimator) in (one.estimators or names)]
     for varied in one.axes:
         _check_keys(varied, mine)
-        for key, value in (
-            (key, value) for point in varied.points for key, value in zip(varied.keys, point, strict=True)
-        ):
+        for key, value in (pair for point in varied.points for pair in zip(varied.keys, point, strict=True)):
             if not is_multiple(value):
                 _check_value(key, value, mine)
 

@@ -1,5 +1,6 @@
 """From an ablation to the runs of a sweep, on one dataset with one preset."""
 
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,29 +65,17 @@ def expand(
     are left out with the reason, such as an effective sample size that so few samples cannot have. Some must be left.
     """
     plan, typed = Plan(ablation), _Typed()
-
-    def resolved(variant: Variant) -> RunConfig:
-        return resolve(
-            estimator=variant.estimator,
-            posterior=variant.posterior,
-            preset=preset,
-            seed=0,
-            device="cpu",
-            dataset=dataset,
-            fingerprint="",
-            shape=shape,
-            metrics=(),
-            overrides=variant.overrides,
-        )
-
+    resolved = functools.partial(
+        resolve, preset=preset, seed=0, device="cpu", dataset=dataset, fingerprint="", shape=shape, metrics=()
+    )
     for posterior, estimator in itertools.product(posteriors, ablation.estimators):
-        base = resolved(Variant(estimator, posterior, settings))
+        base = resolved(estimator=estimator, posterior=posterior, overrides=settings)
         for condition, case, outer, inner in _settings(ablation, estimator):
             values = {**outer, **inner}
             given = {key: _resolved(key, value, base, settings) for key, value in values.items()}
             variant = _variant(estimator, posterior, given, settings)
             try:
-                config = resolved(variant)
+                config = resolved(**vars(variant))
                 check_parts(config, shape)
             except ValueError as error:
                 words = _joined(estimator.partition(":")[0], given) if given else estimator

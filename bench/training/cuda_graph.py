@@ -115,11 +115,6 @@ class Replay:
     def _kept(self) -> dict[str, Tensor]:
         return {name: tensor.clone() for name, tensor in self.trainer.state().tensors.items()}
 
-    def _put_back(self, kept: dict[str, Tensor]) -> None:
-        for name, tensor in self.trainer.tensors().items():
-            tensor.copy_(kept[name])
-        self.trainer.noise.set_state(kept["noise"])
-
     @torch.no_grad()
     def _difference(self, play: Callable[[], None], kept: dict[str, Tensor]) -> str | None:
         """The first tensor that recorded steps change in another way than plain ones; leaves all as it was."""
@@ -133,7 +128,9 @@ class Replay:
             for _ in range(CHECKED):
                 step()
             ends.append(self._kept())
-            self._put_back(kept)
+            for name, tensor in self.trainer.tensors().items():
+                tensor.copy_(kept[name])
+            self.trainer.noise.set_state(kept["noise"])
         recorded, expected = ends
         for name, before in kept.items():
             after, replayed = expected[name].double(), recorded[name].double()

@@ -136,6 +136,7 @@ class Slurm:
         if not jobs:
             return []
         self.look(at_most_every=0)
+        # the job in the queue of every run of this folder that has one
         found = {
             runs[queued.index]: number
             for number, queued in self._queue.items()
