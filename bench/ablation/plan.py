@@ -27,9 +27,9 @@ class Plan:
 
     def add(self, variant: Variant, key: str, origin: Origin) -> None:
         """One more setting, or one more place that a setting comes from."""
-        if key not in self.origins:
-            self.variants.append(variant)
         origins = self.origins.setdefault(key, [])
+        if not origins:
+            self.variants.append(variant)
         if origin not in origins:
             origins.append(origin)
 
@@ -64,7 +64,10 @@ def expand(
     not fit, if it was asked for on the command line, or a value from there fits nowhere. Those of a shipped ablation
     are left out with the reason, such as an effective sample size that so few samples cannot have. Some must be left.
     """
-    plan, typed = Plan(ablation), _Typed()
+    plan = Plan(ablation)
+    # of keys and values that were typed: those of some possible setting, and what was wrong first with those of others
+    possible: set[tuple[str, str]] = set()
+    problems: dict[tuple[str, str], str] = {}
     resolved = functools.partial(
         resolve, preset=preset, seed=0, device="cpu", dataset=dataset, fingerprint="", shape=shape, metrics=()
     )
@@ -74,47 +77,30 @@ def expand(
             values = {**outer, **inner}
             given = {key: _resolved(key, value, base, settings) for key, value in values.items()}
             variant = _variant(estimator, posterior, given, settings)
+            axes = [*condition.axes, *case.axes]
+            typed = [(key, values[key]) for axis in axes if axis.typed for key in axis.keys]
             try:
                 config = resolved(**vars(variant))
                 check_parts(config, shape)
             except ValueError as error:
                 words = _joined(estimator.partition(":")[0], given) if given else estimator
-                typed.note((condition, case), values, f"the setting {words} is impossible: {error}")
+                problem = f"the setting {words} is impossible: {error}"
+                if axes and all(axis.typed for axis in axes):
+                    raise ValueError(problem) from None
+                for one in typed:
+                    problems.setdefault(one, problem)
                 plan.left_out.setdefault(str(error), []).append(words)
                 continue
-            typed.note((condition, case), values, None)
-            axes = [list(axis.keys) for axis in case.axes]
-            origin = {"case": case.name, "condition": _condition(condition, outer, given), "axes": axes}
+            possible.update(typed)
+            keys = [list(axis.keys) for axis in case.axes]
+            origin = {"case": case.name, "condition": _condition(condition, outer, given), "axes": keys}
             plan.add(variant, setting_key(config.model_dump(mode="json")), origin)
-    typed.check()
+    for one, problem in problems.items():
+        if one not in possible:
+            raise ValueError(problem)
     if not plan.variants:
         raise ValueError(f"none of the settings of ablation {ablation.name} is possible: {next(iter(plan.left_out))}")
     return plan
-
-
-class _Typed:
-    """Tells mistakes on the command line from values of a shipped ablation that do not go together with those."""
-
-    def __init__(self) -> None:
-        self.errors: dict[tuple[str, str], str] = {}
-        self.possible: set[tuple[str, str]] = set()
-
-    def note(self, cases: Sequence[Case], values: Mapping[str, str], error: str | None) -> None:
-        """Raises ValueError if the setting is impossible and all of it was typed."""
-        axes = [axis for case in cases for axis in case.axes]
-        if error and axes and all(axis.typed for axis in axes):
-            raise ValueError(error)
-        mine = [(key, values[key]) for axis in axes if axis.typed for key in axis.keys]
-        if error:
-            self.errors.update({one: error for one in mine if one not in self.errors})
-        else:
-            self.possible.update(mine)
-
-    def check(self) -> None:
-        """Raises ValueError for a typed value that is possible in no setting."""
-        for one, error in self.errors.items():
-            if one not in self.possible:
-                raise ValueError(error)
 
 
 def _settings(ablation: Ablation, estimator: str) -> Iterator[tuple[Case, Case, dict[str, str], dict[str, str]]]:
