@@ -109,28 +109,25 @@ def _autoencoder(
 ) -> Autoencoder:
     likelihood = make_likelihood(config, pixels)
     causal = config.posterior == "causal"
+    layers = config.causal_encoder_layers if causal else config.layers
+    ratio = config.causal_mlp_ratio if causal else config.mlp_ratio
     dtype = getattr(torch, config.precision)
-    encoder = Encoder(
-        shape,
-        config.length,
-        config.width,
-        config.causal_encoder_layers if causal else config.layers,
-        config.heads,
-        config.causal_mlp_ratio if causal else config.mlp_ratio,
-    )
+    encoder = Encoder(shape, config.length, config.width, layers, config.heads, ratio)
     if causal:
         posterior = models.Causal(
-            config.length,
-            config.vocab,
-            config.width,
-            config.causal_layers,
-            config.heads,
-            config.causal_mlp_ratio,
-            dtype,
+            config.length, config.vocab, config.width, config.causal_layers, config.heads, ratio, dtype
         )
     else:
         posterior = models.Factorised(config.width, estimator.head_width, _matching_hidden(config, estimator))
-    decoder = _decoder(config, estimator, likelihood, encoder.grid, shape)
+    if estimator.code_width is None:
+        embedding = CodeEmbedding(config.width, vocab=config.vocab)
+    else:
+        embedding = CodeEmbedding(config.width, vector=estimator.code_width)
+    out = (shape[0] * likelihood.params_per_channel, *shape[1:])
+    if config.decoder == "mlp":
+        decoder = MLPDecoder(embedding, config.length, config.width, config.decoder_widths, out)
+    else:
+        decoder = ConvDecoder(embedding, encoder.grid, config.width, config.decoder_widths[0], out)
     return Autoencoder(encoder, posterior, decoder, likelihood, dtype)
 
 
@@ -148,20 +145,3 @@ def make_likelihood(config: RunConfig, pixels: PixelStatistics) -> Likelihood:
     if config.likelihood == "bernoulli":
         return models.Bernoulli()
     return models.Gaussian(pixels.mean, pixels.std, config.min_var, config.max_var)
-
-
-def _decoder(
-    config: RunConfig,
-    estimator: Estimator,
-    likelihood: Likelihood,
-    grid: tuple[int, int],
-    shape: tuple[int, int, int],
-) -> nn.Module:
-    if estimator.code_width is None:
-        embedding = CodeEmbedding(config.width, vocab=config.vocab)
-    else:
-        embedding = CodeEmbedding(config.width, vector=estimator.code_width)
-    out = (shape[0] * likelihood.params_per_channel, *shape[1:])
-    if config.decoder == "mlp":
-        return MLPDecoder(embedding, config.length, config.width, config.decoder_widths, out)
-    return ConvDecoder(embedding, grid, config.width, config.decoder_widths[0], out)

@@ -1,6 +1,7 @@
 """An ablation before it meets a dataset: shipped in ablations.yaml or made on the command line, and checked."""
 
 import functools
+import itertools
 import re
 import typing
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,7 @@ class Ablation:
     def cases_of(self, estimator: str) -> list[tuple[Case, Case]]:
         """Conditions and cases that are for the estimator, with keys that it has."""
         name = _name(estimator)
-        found = [(condition, one) for condition in self.conditions for one in self.cases]
+        found = itertools.product(self.conditions, self.cases)
         mine = [pair for pair in found if all(name in (one.estimators or (name,)) for one in pair)]
         return [pair for pair in mine if all(knows(estimator, key) for one in pair for key in one.keys)]
 
@@ -78,19 +79,15 @@ def shipped(name: str) -> Ablation:
         if not content.get(key):
             raise ValueError(f"{where}: {key} is missing")
     try:
-        return _checked(name, content)
+        chosen = tuple(content["estimators"])
+        for estimator in chosen:
+            registry.parse(estimator)
+        whole = functools.partial(is_whole, chosen)
+        cases, conditions = ([case(one, whole) for one in content.get(key, [{}])] for key in ("cases", "conditions"))
+        for one in (*cases, *conditions):
+            _check_case(one, chosen)
     except ValueError as error:
         raise ValueError(f"{where}: {error}".replace("--grid ", "")) from None
-
-
-def _checked(name: str, content: Mapping[str, Any]) -> Ablation:
-    chosen = tuple(content["estimators"])
-    for estimator in chosen:
-        registry.parse(estimator)
-    whole = functools.partial(is_whole, chosen)
-    cases, conditions = ([case(one, whole) for one in content.get(key, [{}])] for key in ("cases", "conditions"))
-    for one in (*cases, *conditions):
-        _check_case(one, chosen)
     return Ablation(name, content["about"], chosen, tuple(cases), tuple(conditions), content.get("noun", ""))
 
 
@@ -101,9 +98,7 @@ def _check_case(one: Case, estimators: Sequence[str]) -> None:
     mine = [estimator for estimator in estimators if _name(estimator) in (one.estimators or names)]
     for varied in one.axes:
         _check_keys(varied, mine)
-        for key, value in (
-            (key, value) for point in varied.points for key, value in zip(varied.keys, point, strict=True)
-        ):
+        for key, value in (pair for point in varied.points for pair in zip(varied.keys, point, strict=True)):
             if not is_multiple(value):
                 _check_value(key, value, mine)
 

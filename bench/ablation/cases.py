@@ -57,10 +57,7 @@ class Case:
 
     @property
     def size(self) -> int:
-        product = 1
-        for axis in self.axes:
-            product *= len(axis.points)
-        return product
+        return math.prod(len(axis.points) for axis in self.axes)
 
     def points(self) -> Iterator[dict[str, str]]:
         """The product of the axes: a value by key."""

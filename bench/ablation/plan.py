@@ -1,5 +1,6 @@
 """From an ablation to the runs of a sweep, on one dataset with one preset."""
 
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,9 +27,9 @@ class Plan:
 
     def add(self, variant: Variant, key: str, origin: Origin) -> None:
         """One more setting, or one more place that a setting comes from."""
-        if key not in self.origins:
-            self.variants.append(variant)
         origins = self.origins.setdefault(key, [])
+        if not origins:
+            self.variants.append(variant)
         if origin not in origins:
             origins.append(origin)
 
@@ -63,88 +64,57 @@ def expand(
     not fit, if it was asked for on the command line, or a value from there fits nowhere. Those of a shipped ablation
     are left out with the reason, such as an effective sample size that so few samples cannot have. Some must be left.
     """
-    plan, typed = Plan(ablation), _Typed()
-
-    def resolved(variant: Variant) -> RunConfig:
-        return resolve(
-            estimator=variant.estimator,
-            posterior=variant.posterior,
-            preset=preset,
-            seed=0,
-            device="cpu",
-            dataset=dataset,
-            fingerprint="",
-            shape=shape,
-            metrics=(),
-            overrides=variant.overrides,
-        )
-
-    for estimator, posterior, condition, case in _kinds(ablation, posteriors):
-        base = resolved(Variant(estimator, posterior, settings))
-        for outer, inner in itertools.product(condition.points(), case.points()):
+    plan = Plan(ablation)
+    # of keys and values that were typed: those of some possible setting, and what was wrong first with those of others
+    possible: set[tuple[str, str]] = set()
+    problems: dict[tuple[str, str], str] = {}
+    resolved = functools.partial(
+        resolve, preset=preset, seed=0, device="cpu", dataset=dataset, fingerprint="", shape=shape, metrics=()
+    )
+    for posterior, estimator in itertools.product(posteriors, ablation.estimators):
+        base = resolved(estimator=estimator, posterior=posterior, overrides=settings)
+        for condition, case, outer, inner in _settings(ablation, estimator):
             values = {**outer, **inner}
-            _refuse_fixed(values, settings)
-            given = {key: _resolved(key, value, base) for key, value in values.items()}
+            given = {key: _resolved(key, value, base, settings) for key, value in values.items()}
             variant = _variant(estimator, posterior, given, settings)
+            axes = [*condition.axes, *case.axes]
+            typed = [(key, values[key]) for axis in axes if axis.typed for key in axis.keys]
             try:
-                config = resolved(variant)
+                config = resolved(**vars(variant))
                 check_parts(config, shape)
             except ValueError as error:
                 words = _joined(estimator.partition(":")[0], given) if given else estimator
-                typed.note((condition, case), values, f"the setting {words} is impossible: {error}")
+                problem = f"the setting {words} is impossible: {error}"
+                if axes and all(axis.typed for axis in axes):
+                    raise ValueError(problem) from None
+                for one in typed:
+                    problems.setdefault(one, problem)
                 plan.left_out.setdefault(str(error), []).append(words)
                 continue
-            typed.note((condition, case), values, None)
-            axes = [list(axis.keys) for axis in case.axes]
-            origin = {"case": case.name, "condition": _condition(condition, outer, given), "axes": axes}
+            possible.update(typed)
+            keys = [list(axis.keys) for axis in case.axes]
+            origin = {"case": case.name, "condition": _condition(condition, outer, given), "axes": keys}
             plan.add(variant, setting_key(config.model_dump(mode="json")), origin)
-    typed.check()
+    for one, problem in problems.items():
+        if one not in possible:
+            raise ValueError(problem)
     if not plan.variants:
         raise ValueError(f"none of the settings of ablation {ablation.name} is possible: {next(iter(plan.left_out))}")
     return plan
 
 
-class _Typed:
-    """Tells mistakes on the command line from values of a shipped ablation that do not go together with those."""
-
-    def __init__(self) -> None:
-        self.errors: dict[tuple[str, str], str] = {}
-        self.possible: set[tuple[str, str]] = set()
-
-    def note(self, cases: Sequence[Case], values: Mapping[str, str], error: str | None) -> None:
-        """Raises ValueError if the setting is impossible and all of it was typed."""
-        axes = [axis for case in cases for axis in case.axes]
-        if error and axes and all(axis.typed for axis in axes):
-            raise ValueError(error)
-        mine = [(key, values[key]) for axis in axes if axis.typed for key in axis.keys]
-        if error:
-            self.errors.update({one: error for one in mine if one not in self.errors})
-        else:
-            self.possible.update(mine)
-
-    def check(self) -> None:
-        """Raises ValueError for a typed value that is possible in no setting."""
-        for one, error in self.errors.items():
-            if one not in self.possible:
-                raise ValueError(error)
+def _settings(ablation: Ablation, estimator: str) -> Iterator[tuple[Case, Case, dict[str, str], dict[str, str]]]:
+    """Every condition and case of the estimator, with each of their values."""
+    for condition, case in ablation.cases_of(estimator):
+        for outer, inner in itertools.product(condition.points(), case.points()):
+            yield condition, case, outer, inner
 
 
-def _kinds(ablation: Ablation, posteriors: Sequence[Posterior]) -> Iterator[tuple[str, Posterior, Case, Case]]:
-    for posterior in posteriors:
-        for estimator in ablation.estimators:
-            for condition, case in ablation.cases_of(estimator):
-                yield estimator, posterior, condition, case
-
-
-def _refuse_fixed(given: Mapping[str, str], settings: Mapping[str, object]) -> None:
-    for key, value in given.items():
-        if key in settings and not is_multiple(value):
-            raise ValueError(f"{key} is both set to {settings[key]} and varied; leave out one of the two")
-
-
-def _resolved(key: str, value: str, base: RunConfig) -> str:
+def _resolved(key: str, value: str, base: RunConfig, fixed: Mapping[str, object]) -> str:
     """`value`, or what it is a multiple of times it."""
     if not is_multiple(value):
+        if key in fixed:
+            raise ValueError(f"{key} is both set to {fixed[key]} and varied; leave out one of the two")
         return value
     own = base.arguments[key] if key in base.arguments else getattr(base, key)
     if isinstance(own, bool) or not isinstance(own, int | float):

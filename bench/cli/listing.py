@@ -73,5 +73,5 @@ def doctor() -> Iterator[str]:
         here = "here" if info.present else "missing"
         size = f"{info.bytes / 2**20:.0f} MiB in memory; " if info.bytes else ""
         yield f"dataset {info.spec:16} {here:8} {size}{info.where}"
-    for item in weights.status():
+    for item in weights.WEIGHTS.values():
         yield f"weights {item.name:16} {item.state:8} {item.path} (for {item.used_by})"

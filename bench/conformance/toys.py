@@ -86,8 +86,5 @@ def exact_objective(case: Toy, beta: float, length: int, vocab: int) -> Tensor:
 
 def gradient(of: Callable[[], Tensor], module: nn.Module) -> Tensor:
     """Flat gradient with respect to a module's parameters."""
-    parameters = list(module.parameters())
-    found = torch.autograd.grad(of(), parameters, allow_unused=True)
-    return torch.cat(
-        [(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(parameters, found, strict=True)]
-    )
+    found = torch.autograd.grad(of(), list(module.parameters()), materialize_grads=True)
+    return torch.cat([each.flatten() for each in found])

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from bench.build import Task
+from bench.build import PixelStatistics, Task, make_likelihood
 from bench.config import RunConfig
-from bench.data import Images
+from bench.data import Dataset, Images
 from bench.metrics.images import ImageMetrics
 from bench.seeds import noise_generator
 
@@ -39,20 +39,16 @@ class CodeUsage:
         self.counts.scatter_add_(1, index.T, torch.ones_like(index.T))
 
     def measure(self, per_position: bool) -> dict[str, float]:
-        pooled = self._statistics(self.counts.sum(0, keepdim=True))
-        found = {name: values[0] for name, values in pooled.items()}
+        found = {name: value.item() for name, value in self._statistics(self.counts.sum(0)).items()}
         if per_position:
             for name, values in self._statistics(self.counts).items():
-                found |= {f"{name}/{position}": value for position, value in enumerate(values)}
+                found |= {f"{name}/{position}": value for position, value in enumerate(values.tolist())}
         return found
 
-    def _statistics(self, counts: Int[Tensor, "n v"]) -> dict[str, list[float]]:
+    def _statistics(self, counts: Int[Tensor, "*L v"]) -> dict[str, Float[Tensor, "*L"]]:
         frequency = counts.double() / counts.sum(-1, keepdim=True)
         entropy = -torch.special.xlogy(frequency, frequency).sum(-1)
-        return {
-            "usage": ((counts > 0).sum(-1) / self.vocab).tolist(),
-            "perplexity": entropy.exp().tolist(),
-        }
+        return {"usage": (counts > 0).sum(-1) / self.vocab, "perplexity": entropy.exp()}
 
 
 @torch.no_grad()
@@ -84,17 +80,30 @@ def evaluate(
         pairs.update(likelihood.reference(image), likelihood.image(decoded[0]))
     found = {name: value for name, (value, _) in pairs.compute().items()}
     found |= usage.measure(per_position)
-    found |= _likelihoods(log_lik.item() / n, kl.item() / n, config.beta_end, readout, estimator.has_elbo)
+    mean_lik, mean_kl = log_lik.item() / n, kl.item() / n
+    found |= {"log_lik": mean_lik, "kl": mean_kl, "bits": mean_kl / math.log(2)}
+    if readout == "sample":
+        # the ELBO is an expectation under q: the mode's likelihood does not belong in it
+        found["elbo"] = mean_lik - mean_kl if estimator.has_elbo else math.nan
+        found["beta_elbo"] = mean_lik - config.beta_end * mean_kl if estimator.has_elbo else math.nan
     return [Measurement(name, value, n) for name, value in found.items()]
 
 
-def _likelihoods(log_lik: float, kl: float, beta_end: float, readout: Readout, has_elbo: bool) -> dict[str, float]:
-    found = {"log_lik": log_lik, "kl": kl, "bits": kl / math.log(2)}
-    if readout == "sample":
-        # the ELBO is an expectation under q: the mode's likelihood does not belong in it
-        found["elbo"] = log_lik - kl if has_elbo else math.nan
-        found["beta_elbo"] = log_lik - beta_end * kl if has_elbo else math.nan
-    return found
+@torch.no_grad()
+def evaluate_mean_image(
+    config: RunConfig, dataset: Dataset, pixels: PixelStatistics, image_metrics: Sequence[str]
+) -> list[Measurement]:
+    """The mean training image as everyone's reconstruction, on the images that the runs of `config` are measured on."""
+    device = torch.device(config.device)
+    likelihood = make_likelihood(config, pixels).to(device)
+    total = torch.zeros(dataset.shape, dtype=torch.float64, device=device)
+    for image in dataset.train.batches(torch.arange(len(dataset.train)).split(config.eval_batch)):
+        total += likelihood.reference(image).double().sum(0)
+    mean = (total / len(dataset.train)).round().to(torch.uint8)
+    pairs = ImageMetrics(image_metrics, device, reference_key=config.reference_key)
+    for image in dataset.test.batches(torch.arange(config.measured_images(len(dataset.test))).split(config.eval_batch)):
+        pairs.update(likelihood.reference(image), mean.expand_as(image))
+    return [Measurement(name, value, n) for name, (value, n) in pairs.compute().items()]
 
 
 @torch.no_grad()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float32, UInt8
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from bench.machine.files import write_atomically
@@ -30,7 +32,9 @@ class Frechet:
         self._network = _inception(path, sha256, device)
         self._originals: list[Float32[Tensor, "b 2048"]] = []
         self._reconstructions: list[Float32[Tensor, "b 2048"]] = []
-        self._kept = _feature_folder(reference_key, sha256, device) if reference_key else None
+        # beside torch's checkpoints; one per device type, so that CPU rows never depend on a GPU's rounding
+        place = f"rfid-features/{slug(reference_key)}/{sha256}-{device.type}"
+        self._kept = weights.directory().parent / place if reference_key else None
 
     def update(self, original: UInt8[Tensor, "b c h w"], reconstruction: UInt8[Tensor, "b c h w"]) -> None:
         self._originals.append(self._original_features(original))
@@ -53,11 +57,15 @@ class Frechet:
         if self._kept is None:
             return self._features(images)
         path = self._kept / f"{_digest(images)}.safetensors"
-        features = _load_features(path)
-        if features is None:
-            features = self._features(images)
-            _save_features(features, path)
-        return features.to(self._device)
+        # there may be no file, or one that a crash left incomplete
+        with contextlib.suppress(OSError, SafetensorError):
+            return load(path.read_bytes())["features"].to(self._device)
+        features = self._features(images)
+        # a full or read-only disk costs the next run a recomputation, not this one its result
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, save({"features": features.cpu().contiguous()}), durable=False)
+        return features
 
 
 @functools.lru_cache(maxsize=1)
@@ -70,31 +78,6 @@ def _inception(path: Path, sha256: str, device: torch.device) -> nn.Module:
     ).to(device)
 
 
-def _feature_folder(reference_key: str, sha256: str, device: torch.device) -> Path:
-    """Beside torch's checkpoints; one per device type, so that CPU rows never depend on a GPU's rounding."""
-    return weights.directory().parent / "rfid-features" / slug(reference_key) / f"{sha256}-{device.type}"
-
-
 def _digest(images: UInt8[Tensor, "b c h w"]) -> str:
     shape = str(tuple(images.shape)).encode()
     return hashlib.sha256(shape + images.cpu().contiguous().numpy().tobytes()).hexdigest()
-
-
-def _load_features(path: Path) -> Tensor | None:
-    """None where there is no file, or one that a crash left incomplete."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        return load(path.read_bytes())["features"]
-    except (OSError, SafetensorError):
-        return None
-
-
-def _save_features(features: Tensor, path: Path) -> None:
-    from safetensors.torch import save
-
-    # A full or read-only disk costs the next run a recomputation, not this one its result.
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, save({"features": features.cpu().contiguous()}), durable=False)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.metrics import catalogue, weights
-from bench.metrics.catalogue import LPIPS_MIN_SIDE, METRICS, SSIM_WINDOW, Metric
+from bench.metrics.catalogue import LPIPS_MIN_SIDE, METRICS, SSIM_WINDOW
 from bench.metrics.frechet import Frechet
 from bench.text import nearest
 
@@ -78,7 +78,21 @@ def provenance(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
     Raises ValueError like `ImageMetrics`.
     """
-    return {name: _provenance(METRICS[name]) for name in _checked(names)}
+    found = {}
+    for name in _checked(names):
+        info = METRICS[name]
+        libraries = {library: version(library) for library in ("torch", *info.libraries)}
+        found[name] = {"definition": info.definition, "unit": info.unit, "libraries": libraries}
+        if info.weights:
+            path = weights.require(name)
+            found[name]["weights_sha256"] = {path.name: weights.WEIGHTS[info.weights].sha256}
+        if name == "lpips":
+            import lpips
+
+            linear = Path(lpips.__file__).parent / "weights" / "v0.1" / "alex.pth"
+            digest = hashlib.sha256(linear.read_bytes()).hexdigest()
+            found[name]["weights_sha256"]["lpips/weights/v0.1/alex.pth"] = digest
+    return found
 
 
 def psnr(x: UInt8[Tensor, "b c h w"], y: UInt8[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
@@ -132,21 +146,6 @@ def _checked(names: Sequence[str]) -> Sequence[str]:
         if name not in known:
             raise ValueError(f"unknown image metric {name!r}; {nearest(name, known)}")
     return names
-
-
-def _provenance(info: Metric) -> dict[str, Any]:
-    libraries = {library: version(library) for library in ("torch", *info.libraries)}
-    entry: dict[str, Any] = {"definition": info.definition, "unit": info.unit, "libraries": libraries}
-    if info.weights:
-        path = weights.require(info.name)
-        entry["weights_sha256"] = {path.name: weights.WEIGHTS[info.weights].sha256}
-    if info.name == "lpips":
-        import lpips
-
-        linear = Path(lpips.__file__).parent / "weights" / "v0.1" / "alex.pth"
-        digest = hashlib.sha256(linear.read_bytes()).hexdigest()
-        entry["weights_sha256"]["lpips/weights/v0.1/alex.pth"] = digest
-    return entry
 
 
 def _full_precision() -> AbstractContextManager[None]:

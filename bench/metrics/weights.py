@@ -21,38 +21,50 @@ TIMEOUT = 10.0
 RFID_SECONDS_PER_IMAGE = 0.12
 """Inception on two CPU cores, for the message that says why rFID is left out there."""
 
-State = Literal["present", "missing", "corrupt"]
-
 
 @dataclass(frozen=True)
 class Weights:
+    """One file."""
+
+    name: str
+    """In the catalogue of metrics."""
     filename: str
     url: str
     sha256: str
 
+    @property
+    def path(self) -> Path:
+        return directory() / self.filename
 
-@dataclass(frozen=True)
-class WeightsStatus:
-    name: str
-    state: State
-    path: Path
-    used_by: str
-    """The metrics that cannot be computed without them."""
+    @property
+    def state(self) -> Literal["present", "missing", "corrupt"]:
+        if not (self.path.is_file() and os.access(self.path, os.R_OK)):
+            return "missing"
+        stat = self.path.stat()
+        digest = _sha256(self.path, stat.st_mtime_ns, stat.st_size)
+        return "present" if digest == self.sha256 else "corrupt"
+
+    @property
+    def used_by(self) -> str:
+        """The metrics that cannot be computed without them."""
+        return ", ".join(metric.name for metric in METRICS.values() if metric.weights == self.name)
 
 
-WEIGHTS = {
-    "inception": Weights(
+_KNOWN = (
+    Weights(
+        "inception",
         "weights-inception-2015-12-05-6726825d.pth",
         "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
         "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
     ),
-    "alexnet": Weights(
+    Weights(
+        "alexnet",
         "alexnet-owt-7be5be79.pth",
         "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
         "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
     ),
-}
-"""By the names that the catalogue of metrics has for them."""
+)
+WEIGHTS = {weights.name: weights for weights in _KNOWN}
 
 
 def directory() -> Path:
@@ -64,8 +76,7 @@ def directory() -> Path:
 
 def find(name: str) -> Path | None:
     """Path of the weights `name`, or None where the file is missing or its sha256 is wrong."""
-    path = _path(WEIGHTS[name])
-    return path if _state(WEIGHTS[name]) == "present" else None
+    return WEIGHTS[name].path if WEIGHTS[name].state == "present" else None
 
 
 def require(metric: str) -> Path:
@@ -110,19 +121,18 @@ def absent(metrics: Iterable[str], device: str, *, asked: bool) -> dict[str, str
     return found
 
 
-def fetch(*, progress: bool = True) -> list[str]:
+def fetch() -> list[str]:
     """Downloads every file that is missing or corrupt; one line per file says where it is.
 
     Raises ValueError, after all were tried, with what went wrong for each file that could not be had.
     """
     lines, problems = [], []
     for name, weights in WEIGHTS.items():
-        here = find(name)
+        here = weights.state == "present"
         try:
-            if here is None:
-                _download(weights, progress=progress)
-            how = "already here" if here else "downloaded"
-            lines.append(f"{name}: {how}, checksum right: {_path(weights)}")
+            if not here:
+                _download(weights)
+            lines.append(f"{name}: {'already here' if here else 'downloaded'}, checksum right: {weights.path}")
         except ValueError as problem:
             problems.append(str(problem))
     if problems:
@@ -130,32 +140,8 @@ def fetch(*, progress: bool = True) -> list[str]:
     return lines
 
 
-def status() -> list[WeightsStatus]:
-    """What is here, for `bench doctor`; downloads nothing."""
-    return [
-        WeightsStatus(
-            name, _state(w), _path(w), ", ".join(metric.name for metric in METRICS.values() if metric.weights == name)
-        )
-        for name, w in WEIGHTS.items()
-    ]
-
-
 def _lacking(metric: str, name: str) -> str:
-    weights = WEIGHTS[name]
-    return f"{metric} needs {weights.filename}, which is {_state(weights)} in {directory()}"
-
-
-def _path(weights: Weights) -> Path:
-    return directory() / weights.filename
-
-
-def _state(weights: Weights) -> State:
-    path = _path(weights)
-    if not (path.is_file() and os.access(path, os.R_OK)):
-        return "missing"
-    stat = path.stat()
-    digest = _sha256(path, stat.st_mtime_ns, stat.st_size)
-    return "present" if digest == weights.sha256 else "corrupt"
+    return f"{metric} needs {WEIGHTS[name].filename}, which is {WEIGHTS[name].state} in {directory()}"
 
 
 @functools.lru_cache
@@ -169,20 +155,20 @@ def _sha256(path: Path, mtime_ns: int, size: int) -> str:
 def _download_once(weights: Weights, folder: Path) -> str:
     """What went wrong, or "". Remembered: a sweep without a network waits for one timeout, not for many."""
     try:
-        _download(weights, progress=True)
+        _download(weights)
     except ValueError as problem:
         return str(problem)
     return ""
 
 
-def _download(weights: Weights, *, progress: bool) -> None:
+def _download(weights: Weights) -> None:
     """Puts the file in place whole and verified, or not at all. Raises ValueError with one line."""
-    path = _path(weights)
+    path = weights.path
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            download([weights.url], partial, f"sha256:{weights.sha256}", progress=progress, timeout=TIMEOUT)
+            download([weights.url], partial, f"sha256:{weights.sha256}", progress=True, timeout=TIMEOUT)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)

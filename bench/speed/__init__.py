@@ -4,7 +4,7 @@ Machines are shared and differ, so only ratios mean anything: a floor is the wor
 this machine reached in between the steps.
 """
 
-from bench.speed._measure import Size, measure, size, sizes
+from bench.speed._measure import Size, measure, size
 from bench.speed._timings import REFERENCE, SLOWER, Timing, compare, load, table, write
 
-__all__ = ["REFERENCE", "SLOWER", "Size", "Timing", "compare", "load", "measure", "size", "sizes", "table", "write"]
+__all__ = ["REFERENCE", "SLOWER", "Size", "Timing", "compare", "load", "measure", "size", "table", "write"]

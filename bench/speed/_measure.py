@@ -45,21 +45,17 @@ class Size:
     """Images per step where nobody says otherwise on a CPU; on a GPU it is the preset's."""
 
 
-def sizes() -> dict[str, Size]:
-    """Networks of the published sizes, of every dataset that has a shape and of the paper's ImageNet."""
-    found = [
-        Size(info.name, Preset(info.name, "paper"), info.shape, 32) for info in data.DATASETS.values() if info.shape
-    ]
-    found.append(Size("imagenet256", Preset("folder", "imagenet256"), (3, 256, 256), 2))
-    return {size.name: size for size in found}
-
-
 def size(name: str) -> Size:
-    """Raises ValueError for a name that has no size."""
-    found = sizes()
-    if name not in found:
-        raise ValueError(f"--dataset {name} has no shape of its own; {nearest(name, found)}")
-    return found[name]
+    """Networks of the published size, for a dataset that has a shape and for the paper's ImageNet.
+
+    Raises ValueError for a name that has no size.
+    """
+    shapes = {info.name: info.shape for info in data.DATASETS.values() if info.shape}
+    if name == "imagenet256":
+        return Size(name, Preset("folder", name), (3, 256, 256), 2)
+    if name not in shapes:
+        raise ValueError(f"--dataset {name} has no shape of its own; {nearest(name, [*shapes, 'imagenet256'])}")
+    return Size(name, Preset(name, "paper"), shapes[name], 32)
 
 
 @dataclass(frozen=True)
@@ -106,25 +102,19 @@ class Yardsticks:
     """What the machine does at this moment: a matrix product, and a copy larger than its caches."""
 
     def __init__(self, device: str, dtype: torch.dtype = torch.float32) -> None:
-        self.side = 2048 if device == "cpu" else 8192
-        self.copied = 2**26 if device == "cpu" else 2**30
-        self.factors = [torch.randn(self.side, self.side, device=device, dtype=dtype) for _ in range(2)]
-        self.source = torch.zeros(self.copied // 4, device=device)
+        side = 2048 if device == "cpu" else 8192
+        copied = 2**26 if device == "cpu" else 2**30
+        self.factors = [torch.randn(side, side, device=device, dtype=dtype) for _ in range(2)]
+        self.source = torch.zeros(copied // 4, device=device)
         self.target = torch.empty_like(self.source)
+        self.gflop = 2 * side**3 / 1e9  # of one product
+        self.gigabytes = 2 * copied / 1e9  # of one copy, which reads and writes
 
     def product(self) -> None:
         torch.mm(*self.factors)
 
     def copy(self) -> None:
         self.target.copy_(self.source)
-
-    def gflop_per_second(self, seconds: float) -> float:
-        """Of one `product`."""
-        return 2 * self.side**3 / 1e9 / seconds
-
-    def gigabytes_per_second(self, seconds: float) -> float:
-        """Of one `copy`, which reads and writes."""
-        return 2 * self.copied / 1e9 / seconds
 
 
 class TimedTrainer(Trainer):
@@ -212,8 +202,8 @@ def _time(config: RunConfig, dataset: Dataset) -> Timing:
         ms=1e3 * seconds["step"],
         gflop=work["step"].gflop,
         gigabytes=work["step"].gigabytes,
-        gflop_per_second=yardsticks.gflop_per_second(seconds["product"]),
-        gigabytes_per_second=yardsticks.gigabytes_per_second(seconds["copy"]),
+        gflop_per_second=yardsticks.gflop / seconds["product"],
+        gigabytes_per_second=yardsticks.gigabytes / seconds["copy"],
         sampling_ms=1e3 * seconds.get("sampling", float("nan")),
         sampling_gflop=sampling.gflop,
         loop_percent=100 * loop,

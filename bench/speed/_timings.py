@@ -2,13 +2,13 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from bench.machine.files import write_atomically
+from bench.machine.files import write_atomically, write_json
 from bench.machine.provenance import git_commit, hardware, package_versions
 from bench.tables import Grid
 from bench.text import number
@@ -82,22 +82,17 @@ def table(timings: Sequence[Timing], names: Sequence[str] = NAMES) -> Grid:
     return Grid([*names, *COLUMNS], rows, "l" * len(names) + "r" * len(COLUMNS))
 
 
-def frame(timings: Iterable[Timing]) -> pd.DataFrame:
-    """A row per timing, in its own fields and the two ratios."""
-    return pd.DataFrame([{**vars(t), "ratio": t.ratio, "sampling_ratio": t.sampling_ratio} for t in timings])
-
-
 def write(folder: Path, timings: Sequence[Timing], device: str, command: str) -> list[Path]:
     """speed.md for people and speed.json for `compare`; rows of other devices that are there stay."""
     folder.mkdir(parents=True, exist_ok=True)
     here = {"command": command, "commit": git_commit(), "hardware": hardware(), "versions": package_versions()}
-    known = json.loads((folder / "speed.json").read_text()) if (folder / "speed.json").exists() else {}
-    rows = frame(timings).to_dict("records")
+    rows = [{**vars(timing), "ratio": timing.ratio, "sampling_ratio": timing.sampling_ratio} for timing in timings]
+    data, page = folder / "speed.json", folder / "speed.md"
+    known = json.loads(data.read_text()) if data.exists() else {}
     known[device] = {**here, "rows": rows}
-    paths = [folder / "speed.json", folder / "speed.md"]
-    write_atomically(paths[0], (json.dumps(known, indent=1) + "\n").encode())
-    write_atomically(paths[1], _page(known).encode())
-    return paths
+    write_json(data, known)
+    write_atomically(page, _page(known).encode())
+    return [data, page]
 
 
 def load(folder: Path, device: str) -> pd.DataFrame:

@@ -20,7 +20,7 @@ _fitting: set[tuple[str, tuple[int, int, int]]] = set()
 
 @dataclass(frozen=True)
 class Variant:
-    """One kind of run, to be done for every seed."""
+    """One kind of run, to be done for every seed, in the words of `resolve`."""
 
     estimator: str
     posterior: Posterior
@@ -61,8 +61,7 @@ def plan(
     runs: dict[str, RunConfig] = {}
     for variant in variants:
         first = resolve(
-            estimator=variant.estimator,
-            posterior=variant.posterior,
+            **vars(variant),
             preset=preset,
             seed=seeds[0],
             device=device,
@@ -70,7 +69,6 @@ def plan(
             fingerprint=dataset.fingerprint,
             shape=dataset.shape,
             metrics=metrics,
-            overrides=variant.overrides,
         )
         check_parts(first, dataset.shape)
         for seed in seeds:

@@ -1,6 +1,7 @@
 """`bench status`: how far a sweep is, from the status files of its runs alone."""
 
 import contextlib
+import itertools
 import threading
 import time
 from collections import defaultdict
@@ -43,17 +44,19 @@ def states(sweep: Path) -> list[Run]:
     return found
 
 
-def view(sweep: Path) -> Group:
-    """Counts of all states, and what there is to say of runs that are under way or did not end well."""
-    return _view(sweep, states(sweep))
-
-
-def _view(sweep: Path, found: Sequence[Run]) -> Group:
+def view(sweep: Path, found: Sequence[Run] | None = None) -> Group:
+    """Counts of all states, and what there is to say of runs that are under way or did not end well. `found`: their
+    states, where they are known."""
+    found = states(sweep) if found is None else found
     by_state: dict[str, list[Run]] = {state: [] for state in ORDER}
     for run in sorted(found, key=lambda run: (run["estimator"], run["posterior"], run["seed"])):
         by_state.setdefault(run["state"], []).append(run)
     counts = ", ".join(f"{len(runs)} {state}" for state, runs in by_state.items() if runs)
-    parts: list[RenderableType] = [Text(f"{sweep}: {_counted(found)}: {counts}" if found else f"{sweep}: no runs")]
+    # tables and reports count without the mean image
+    images = sum(run["estimator"] == BASELINE for run in found)
+    words = {0: "", 1: ", one of them the mean image"}.get(images, f", {images} of them mean images")
+    known = f"{counted(len(found), 'run')}{words}: {counts}" if found else "no runs"
+    parts: list[RenderableType] = [Text(f"{sweep}: {known}")]
     running, queued = by_state["running"], by_state["queued"]
     if (left := seconds_left(running, queued)) is not None:
         condition = ", if queued runs take as long as the running ones" if queued else ""
@@ -66,13 +69,6 @@ def _view(sweep: Path, found: Sequence[Run]) -> Group:
     return Group(*parts)
 
 
-def _counted(found: Sequence[Run]) -> str:
-    """Tables and reports count without the mean image."""
-    images = sum(run["estimator"] == BASELINE for run in found)
-    words = {0: "", 1: ", one of them the mean image"}.get(images, f", {images} of them mean images")
-    return f"{counted(len(found), 'run')}{words}"
-
-
 def _sections(state: str, runs: Sequence[Run]) -> Iterator[RenderableType]:
     """A heading for every reason, and under it what it is the reason for, a line for runs that differ in the seed."""
     by_reason: dict[str, dict[tuple[str, ...], list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -80,22 +76,17 @@ def _sections(state: str, runs: Sequence[Run]) -> Iterator[RenderableType]:
         # how a run diverged is in its step
         reason = "" if state == "diverged" else str(run.get("reason", ""))
         by_reason[reason][_kind(run)].append(run["seed"])
-    unlisted, room = len(runs), LISTED
-    for reason, seeds_of in by_reason.items():
-        lines = list(seeds_of.items())[:room]
-        if not lines:
-            break
+    lines = [(reason, *line) for reason, seeds_of in by_reason.items() for line in seeds_of.items()]
+    for reason, listed in itertools.groupby(lines[:LISTED], key=lambda line: line[0]):
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
         for justify in ("left", "left", "left", "right", "right", "right"):
             table.add_column(justify=justify, overflow="fold")
-        for (estimator, posterior, *position), mine in lines:
+        for _, (estimator, posterior, *position), mine in listed:
             named = f"{'seed' if len(set(mine)) == 1 else 'seeds'} {seeds(mine)}"
             # as Text, since brackets would be read as markup
             table.add_row(*map(Text, (f"  {estimator}", posterior, named, *position)))
         yield Group(Text(f"\n{state}: {reason}" if reason else f"\n{state}", style="bold"), table)
-        room -= len(lines)
-        unlisted -= sum(len(mine) for _, mine in lines)
-    if unlisted:
+    if unlisted := sum(len(mine) for _, _, mine in lines[LISTED:]):
         yield Text(f"  ... and {unlisted} more {state}")
 
 
@@ -145,7 +136,7 @@ def watch(sweep: Path, console: Console) -> None:
     """Show the view until no run is left to wait for, or until interrupted."""
     with Live(console=console, auto_refresh=False, transient=True) as live, contextlib.suppress(KeyboardInterrupt):
         for found in _looks(sweep, threading.Event()):
-            live.update(_view(sweep, found), refresh=True)
+            live.update(view(sweep, found), refresh=True)
             waiting = {run["state"] for run in found}
             if "running" not in waiting and not ("queued" in waiting and _unchanged_seconds(sweep) <= PATIENCE_SECONDS):
                 break
@@ -158,7 +149,7 @@ def shown(sweep: Path, console: Console) -> Iterator[None]:
 
     def show() -> None:
         for found in _looks(sweep, over):
-            live.update(_view(sweep, found), refresh=True)
+            live.update(view(sweep, found), refresh=True)
 
     with Live(console=console, auto_refresh=False, transient=True) as live:
         looking = threading.Thread(target=show, daemon=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -48,7 +48,8 @@ def read(folder: Path, say: Callable[[str], None]) -> State | None:
             content = path.read_bytes()
             if not path.stem.endswith(_checksum(content)):
                 raise ValueError("its bytes do not match the checksum in its name")
-            return State(load(content), json.loads(_metadata(content)[_FACTS]))
+            with safe_open(path, "pt") as opened:
+                return State(load(content), json.loads(opened.metadata()[_FACTS]))
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             say(f"checkpoint {path.name} cannot be used ({error}); going back to the one before it")
     return None
@@ -66,9 +67,3 @@ def _newest_first(folder: Path) -> list[Path]:
 
 def _checksum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _metadata(content: bytes) -> dict[str, str]:
-    """Of a safetensors file: eight bytes of length, then JSON."""
-    length = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + length])["__metadata__"]

@@ -5,10 +5,13 @@ after two of its steps came out like two plain ones; otherwise the run goes on w
 """
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from bench.training.step import Trainer
 
 T = TypeVar("T")
 Terms = tuple[dict[str, Tensor], int]
@@ -62,19 +65,10 @@ def recorder(device: str) -> Recorder | None:
     return CudaGraphs() if device == "cuda" else None
 
 
-class Recordable(Protocol):
-    """What a Trainer is here."""
-
-    noise: torch.Generator
-
-    def compute(self, image: Tensor) -> Terms: ...
-    def tensors(self) -> dict[str, Tensor]: ...
-
-
 class Replay:
     """Does a trainer's steps: plainly until it is warm, then from a recording if that can be had."""
 
-    def __init__(self, trainer: Recordable, recorder: Recorder, say: Callable[[str], None]) -> None:
+    def __init__(self, trainer: "Trainer", recorder: Recorder, say: Callable[[str], None]) -> None:
         self.trainer, self.recorder, self.say = trainer, recorder, say
         self.plain_steps = 0
         self.given_up = False
@@ -103,32 +97,23 @@ class Replay:
             # ending the recording fails too, and hides what went wrong in it
             cause = error.__context__ or error
             why = f"{type(cause).__name__}: {cause}".splitlines()[0]
-            self._give_up(f"it cannot be recorded ({why})")
-            return
-        different = self._difference(play, kept)
-        if different is None:
-            self.play = play
+            problem = f"it cannot be recorded ({why})"
         else:
-            self._give_up(f"a recording of it does something else (to {different})")
+            different = self._difference(play, kept)
+            if different is None:
+                self.play = play
+                return
+            problem = f"a recording of it does something else (to {different})"
+        self.given_up = True
+        self.say(f"the step goes on kernel by kernel, several times slower on a GPU: {problem}")
 
     def _noted_step(self) -> None:
         terms, self.decodes = self.trainer.compute(self.image)
         self.names = list(terms)
         self.values = torch.stack([value.float() for value in terms.values()])
 
-    def _give_up(self, why: str) -> None:
-        self.given_up = True
-        self.say(f"the step goes on kernel by kernel, several times slower on a GPU: {why}")
-
     def _kept(self) -> dict[str, Tensor]:
-        return {name: tensor.clone() for name, tensor in self.trainer.tensors().items()} | {
-            "noise": self.trainer.noise.get_state()
-        }
-
-    def _put_back(self, kept: dict[str, Tensor]) -> None:
-        for name, tensor in self.trainer.tensors().items():
-            tensor.copy_(kept[name])
-        self.trainer.noise.set_state(kept["noise"])
+        return {name: tensor.clone() for name, tensor in self.trainer.state().tensors.items()}
 
     @torch.no_grad()
     def _difference(self, play: Callable[[], None], kept: dict[str, Tensor]) -> str | None:
@@ -143,7 +128,9 @@ class Replay:
             for _ in range(CHECKED):
                 step()
             ends.append(self._kept())
-            self._put_back(kept)
+            for name, tensor in self.trainer.tensors().items():
+                tensor.copy_(kept[name])
+            self.trainer.noise.set_state(kept["noise"])
         recorded, expected = ends
         for name, before in kept.items():
             after, replayed = expected[name].double(), recorded[name].double()

@@ -71,9 +71,9 @@ class Journal:
     def restore(self, state: State) -> None:
         """Become the journal that `state` was taken from, its file of rows included."""
         self.cost = Cost(**state.facts["cost"])
-        stacked = {key: state.tensors[f"window/{key}"] for key in state.facts["window"]}
-        length = len(next(iter(stacked.values()), ()))
-        self.window = [{key: values[i] for key, values in stacked.items()} for i in range(length)]
+        keys = state.facts["window"]
+        steps = zip(*(state.tensors[f"window/{key}"] for key in keys), strict=True)
+        self.window = [dict(zip(keys, values, strict=True)) for values in steps]
         self.folder.keep_rows(state.facts["rows_bytes"])
 
     def record(self, terms: dict[str, Tensor], decodes: int, images: int) -> None:
@@ -123,15 +123,8 @@ class Journal:
     def evaluate(self, readout: Readout, last: bool) -> None:
         """Measure the test split, at the last step with all that is costly or long."""
         metrics = [metric for metric in self.image_metrics if last or not METRICS[metric].costly]
-        trainer = self.trainer
-        measured = evaluate(
-            trainer.task,
-            self.dataset.test,
-            trainer.config,
-            readout=readout,
-            image_metrics=metrics,
-            per_position=last,
-        )
+        task, config, images = self.trainer.task, self.trainer.config, self.dataset.test
+        measured = evaluate(task, images, config, readout=readout, image_metrics=metrics, per_position=last)
         self.write("test", readout, measured)
 
     def write_costs(self) -> None:

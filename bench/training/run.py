@@ -1,11 +1,16 @@
-"""One run from its job to its end, wherever a worker is: locked, resumed, trained, and recorded however it ends."""
+"""One run from its job to its end, wherever a worker is: locked, resumed, trained, and recorded however it ends.
+
+So is `baseline:mean`, the mean training image as everyone's reconstruction: what beats nothing, in the same table.
+"""
 
 import errno
 import functools
+import hashlib
+import json
 import socket
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -14,9 +19,9 @@ from bench.build import PixelStatistics, build, skip_reason
 from bench.config import RunConfig
 from bench.data import Dataset
 from bench.machine.provenance import code_fingerprint, hardware
-from bench.records.folder import RUN_COLUMNS, RunFolder
+from bench.metrics.evaluate import evaluate_mean_image
+from bench.records.folder import BASELINE, RUN_COLUMNS, RunFolder
 from bench.text import slug
-from bench.training import baseline
 from bench.training.cuda_graph import recorder
 from bench.training.journal import Diverged
 from bench.training.loop import Stopped, train
@@ -42,9 +47,7 @@ class Job:
     @functools.cached_property
     def identity(self) -> dict[str, object]:
         """What fills RUN_COLUMNS."""
-        if self.is_baseline:
-            return baseline.identity(self.config)
-        return run_columns(self.config, self.config.digest)
+        return baseline_columns(self.config) if self.is_baseline else run_columns(self.config, self.config.digest)
 
     @property
     def run(self) -> str:
@@ -96,6 +99,14 @@ def run_columns(config: RunConfig, run: str) -> dict[str, object]:
     return {"run": run, **{column: getattr(config, column) for column in RUN_COLUMNS if column != "run"}}
 
 
+def baseline_columns(config: RunConfig) -> dict[str, object]:
+    """RUN_COLUMNS of the baseline of `config`'s dataset, likelihood and metrics."""
+    decisive = {"dataset", "fingerprint", "preset", "device", "likelihood", "eval_images", "metrics"}
+    content = json.dumps({BASELINE: config.model_dump(mode="json", include=decisive)}, sort_keys=True)
+    run = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return {**run_columns(config, run), "estimator": BASELINE, "posterior": "none", "seed": 0}
+
+
 def record_failure(folder: RunFolder, error: Exception) -> None:
     """Of a run, while its error is handled. Raises it again if the disk is full, since then nothing can be recorded."""
     if is_disk_full(error):
@@ -109,7 +120,10 @@ def _perform(job: Job, dataset: Dataset, folder: RunFolder, should_stop: Callabl
     dataset = dataset.to(torch.device(config.device))
     if job.is_baseline:
         folder.keep_rows(0)
-        baseline.measure(config, dataset, job.pixels, folder, job.image_metrics)
+        measured = evaluate_mean_image(config, dataset, job.pixels, job.image_metrics)
+        where = {"step": 0, "images": 0, "decodes": 0, "seconds": 0.0, "split": "test"}
+        for readout in ("sample", "mode"):
+            folder.append({**where, "readout": readout, **asdict(measurement)} for measurement in measured)
         folder.finish("done")
         return
     reason = skip_reason(config)

@@ -10,7 +10,7 @@ from bench import ablation, records
 from bench.config import Posterior, Preset, RunConfig, resolve
 from bench.records.folder import RUN_COLUMNS, RunFolder, State
 from bench.sweeps.plan import Variant
-from bench.training.baseline import identity as baseline_identity
+from bench.training.run import baseline_columns
 
 SHAPE = (1, 8, 8)
 LOGGED = 4
@@ -96,7 +96,7 @@ def make(folder: Path, plan: ablation.Plan, score: Score, *, seeds: int = 2, noi
             config = config_of(variant, seed)
             rng = np.random.default_rng([seed, int(config.digest, 16) % 2**32])
             add_run(folder, config, score(config) + noise * rng.normal())
-    mean_image = baseline_identity(config_of(plan.variants[0]))
+    mean_image = baseline_columns(config_of(plan.variants[0]))
     run = RunFolder(folder, str(mean_image["run"]))
     run.queue(mean_image)
     run.start(mean_image, {}, {})

@@ -109,7 +109,7 @@ def test_a_file_is_used_only_while_its_checksum_is_right(monkeypatch, server, ch
     assert weights.find("alexnet") is None
     with pytest.raises(ValueError, match=r"which is corrupt in .* run `bench fetch weights`"):
         weights.require("lpips")
-    states = {status.name: status.state for status in weights.status()}
+    states = {status.name: status.state for status in weights.WEIGHTS.values()}
     assert states == {"inception": "missing", "alexnet": "corrupt"}
 
 
@@ -147,7 +147,7 @@ def test_fetch_replaces_a_corrupt_file(monkeypatch, server, checkpoints):
     entry = publish(monkeypatch, server, "alexnet", "/good")
     checkpoints.mkdir(parents=True)
     (checkpoints / entry.filename).write_bytes(b"half a download")
-    weights.fetch(progress=False)
+    weights.fetch()
     assert (checkpoints / entry.filename).read_bytes() == GOOD
 
 
@@ -165,7 +165,7 @@ def test_a_bad_download_is_one_clear_line_and_leaves_nothing(monkeypatch, server
     good = publish(monkeypatch, server, "inception", "/good")
     bad = publish(monkeypatch, server, "alexnet", path)
     with pytest.raises(ValueError, match=problem) as caught:
-        weights.fetch(progress=False)
+        weights.fetch()
     message = str(caught.value)
     assert "\n" not in message
     assert bad.url in message
@@ -180,7 +180,7 @@ def test_a_failed_download_leaves_the_corrupt_file_for_a_look(monkeypatch, serve
     checkpoints.mkdir(parents=True)
     (checkpoints / bad.filename).write_bytes(b"half a download")
     with pytest.raises(ValueError, match="404"):
-        weights.fetch(progress=False)
+        weights.fetch()
     assert (checkpoints / bad.filename).read_bytes() == b"half a download"
 
 
@@ -191,7 +191,7 @@ def test_no_server_is_connection_refused_in_both_lines(monkeypatch, checkpoints)
     for name in weights.WEIGHTS:
         monkeypatch.setitem(weights.WEIGHTS, name, dataclasses.replace(weights.WEIGHTS[name], url=url))
     with pytest.raises(ValueError, match=r"Connection refused.*; .*Connection refused") as caught:
-        weights.fetch(progress=False)
+        weights.fetch()
     assert "\n" not in str(caught.value)
     assert "urlopen" not in str(caught.value)
     assert leftovers(checkpoints) == []

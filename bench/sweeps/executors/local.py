@@ -94,10 +94,16 @@ def _work(
 ) -> None:
     """The process of one run."""
     stop = threading.Event()
+
+    def follow() -> None:
+        # when the process that wanted the run asks for it or is gone, however it went: either closes the pipe
+        multiprocessing.connection.wait([asked])
+        stop.set()
+
     # Ctrl-C reaches every process of the terminal; the first one decides what becomes of the others
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    threading.Thread(target=_follow, args=(asked, stop), daemon=True).start()
+    threading.Thread(target=follow, daemon=True).start()
     torch.set_num_threads(threads)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
@@ -108,9 +114,3 @@ def _work(
             raise
         # at once: leaving in order would try to write what is still in buffers
         os._exit(DISK_FULL)
-
-
-def _follow(asked: multiprocessing.connection.Connection, stop: threading.Event) -> None:
-    """Stop when the process that wanted the run asks for it or is gone, however it went: either closes the pipe."""
-    multiprocessing.connection.wait([asked])
-    stop.set()

@@ -62,21 +62,17 @@ def connect(address: str | None) -> None:
         return
     address = address or os.environ.get("RAY_ADDRESS")
     where = f"--address {address}" if address else "--executor ray"
+    host, _, port = (address or "").rpartition(":")
     try:
-        _knock(address or "")
+        # if nobody listens there, Ray would wait for minutes
+        if port.isdecimal() and "/" not in host:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0].rstrip(".")
         raise ValueError(f"{where}: {reason}; try the HOST:PORT that `ray start --head` said") from None
     # what becomes of workers is in the records of their runs; there is no public switch for Ray's own words on it
     ray_worker._worker_logs_enabled = False
-
-
-def _knock(address: str) -> None:
-    """Raises OSError if nobody listens at HOST:PORT: Ray would wait for minutes."""
-    host, _, port = address.rpartition(":")
-    if port.isdecimal() and "/" not in host:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
 
 
 def largest(resource: str) -> float:
@@ -123,8 +119,7 @@ class _Handle:
         return self._future.done()
 
     def exception(self) -> BaseException | None:
-        problem = self._future.exception()
-        match problem:
+        match problem := self._future.exception():
             case RayTaskError():
                 return problem.cause
             case OutOfMemoryError():

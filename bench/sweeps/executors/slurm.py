@@ -78,11 +78,13 @@ def _sbatch_option(text: str) -> tuple[str, str | bool]:
     return key.strip(), value.strip() if equals else True
 
 
+@dataclass(frozen=True)
 class Run:
     """One run, as a job. SIGINT asks it to keep its state and end; the signal before the time limit, to go on later."""
 
-    def __init__(self, job: Job, provenance: Mapping[str, object], threads: int) -> None:
-        self.job, self.provenance, self.threads = job, provenance, threads
+    job: Job
+    provenance: Mapping[str, object]
+    threads: int
 
     def __call__(self) -> Exception | None:
         """Returns what went wrong around the run, if anything."""
@@ -116,11 +118,11 @@ class Slurm:
     ) -> None:
         """`parameters` of each job as submitit calls them, None for what the site decides. What the jobs print is kept
         in `out`/slurm. Raises ValueError if Slurm does not answer."""
-        self._folder = out.absolute() / "slurm"
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder = out.absolute() / "slurm"
+        self.folder.mkdir(parents=True, exist_ok=True)
         self._provenance, self._threads = dataset.provenance, parameters["cpus_per_task"]
         self._at_a_time = at_a_time
-        self._executor = submitit.SlurmExecutor(self._folder, max_num_timeout=TIMEOUTS)
+        self._executor = submitit.SlurmExecutor(self.folder, max_num_timeout=TIMEOUTS)
         self._executor.update_parameters(**{key: value for key, value in parameters.items() if value is not None})
         self._queue = _queue()
         self._looked = time.monotonic()
@@ -133,8 +135,13 @@ class Slurm:
         """
         if not jobs:
             return []
-        self._look(at_most_every=0)
-        found = self._found()
+        self.look(at_most_every=0)
+        # the job in the queue of every run of this folder that has one
+        found = {
+            runs[queued.index]: number
+            for number, queued in self._queue.items()
+            if queued.state not in OVER and (runs := read_json(self.folder / f"{queued.name}.json").get("runs"))
+        }
         new = [job for job in jobs if job.run not in found]
         refused: Future[None] = Future()
         try:
@@ -158,47 +165,23 @@ class Slurm:
                 subprocess.run(["scancel", which, *numbers], capture_output=True, check=False)
             time.sleep(self.poll_seconds)
 
-    def over(self, number: str) -> bool:
-        """Whether the job has left the queue."""
-        self._look(at_most_every=self.poll_seconds)
-        return self._state(number) in OVER
+    def state(self, number: str) -> str:
+        """Of one job, when Slurm was asked last."""
+        return self._queue[number].state if number in self._queue else _GONE
 
-    def problem(self, number: str) -> Exception | None:
-        """Why a job that is over did not come to its end, if it did not."""
-        paths = JobPaths(self._folder, number)
-        if paths.result_pickle.exists():
-            outcome, result = pickle_load(paths.result_pickle)
-            return result if outcome == "success" else WorkerDied(result.strip().splitlines()[-1])
-        if self._state(number) == "COMPLETED":
-            return None  # its result is on its way, as things are in file systems that hosts share
-        log = paths.stderr.read_text(errors="replace") if paths.stderr.exists() else ""
-        return WorkerDied(f"its Slurm job {number} is {self._state(number)}: {_reason(log)}")
-
-    def _look(self, *, at_most_every: float) -> None:
+    def look(self, *, at_most_every: float) -> None:
         """Ask about all jobs at once."""
         if time.monotonic() - self._looked >= at_most_every:
             self._looked = time.monotonic()
             with contextlib.suppress(_Silent):  # Slurm is busy: what it said last still holds
                 self._queue = _queue()
 
-    def _state(self, number: str) -> str:
-        return self._queue[number].state if number in self._queue else _GONE
-
-    def _found(self) -> dict[str, str]:
-        """The job in the queue of every run of this folder that has one."""
-        found = {}
-        for number, queued in self._queue.items():
-            if queued.state not in OVER:
-                runs = read_json(self._folder / f"{queued.name}.json").get("runs", [])
-                found |= {runs[queued.index]: number} if runs else {}
-        return found
-
     def _send(self, jobs: Sequence[Job]) -> dict[str, str]:
         """Submit; returns the job of every run. Raises ValueError if Slurm refuses."""
         # written first, under a name that the queue shows: whenever this process dies, no job in the queue is unknown
         name = f"bench-{uuid.uuid4().hex[:12]}"
         runs = [job.run for job in jobs]
-        write_json(self._folder / f"{name}.json", {"runs": runs})
+        write_json(self.folder / f"{name}.json", {"runs": runs})
         self._executor.update_parameters(job_name=name, array_parallelism=self._at_a_time or len(jobs))
         try:
             with _outside_of_jobs(), contextlib.redirect_stderr(io.StringIO()):
@@ -219,10 +202,19 @@ class _Handle:
     _slurm: Slurm
 
     def done(self) -> bool:
-        return self._slurm.over(self.number)
+        self._slurm.look(at_most_every=self._slurm.poll_seconds)
+        return self._slurm.state(self.number) in OVER
 
     def exception(self) -> BaseException | None:
-        return self._slurm.problem(self.number)
+        paths = JobPaths(self._slurm.folder, self.number)
+        if paths.result_pickle.exists():
+            outcome, result = pickle_load(paths.result_pickle)
+            return result if outcome == "success" else WorkerDied(result.strip().splitlines()[-1])
+        state = self._slurm.state(self.number)
+        if state == "COMPLETED":
+            return None  # its result is on its way, as things are in file systems that hosts share
+        log = paths.stderr.read_text(errors="replace") if paths.stderr.exists() else ""
+        return WorkerDied(f"its Slurm job {self.number} is {state}: {_reason(log)}")
 
 
 @dataclass(frozen=True)
@@ -244,10 +236,8 @@ def _queue() -> dict[str, _Queued]:
     found = {}
     for line in answer.stdout.splitlines():
         name, number, index, state = line.rsplit("|", 3)
-        if index == "N/A":
-            found[number] = _Queued(name, 0, state)
-        else:
-            found[f"{number}_{index}"] = _Queued(name, int(index), state)
+        alone = index == "N/A"
+        found[number if alone else f"{number}_{index}"] = _Queued(name, 0 if alone else int(index), state)
     return found
 
 
