@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.machine.files import read_json
+from bench.records._rows import Table, tidy
 from bench.records.folder import BASELINE
-from bench.records.methods import Method, Run, varying
-from bench.records.sweep import Comparison, Table, compare, read_runs, tidy
+from bench.records.methods import Method, Run, read_runs, varying
+from bench.records.sweep import Comparison, compare
 from bench.records.table import load
 from bench.text import natural, typed
 

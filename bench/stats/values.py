@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from bench.metrics.catalogue import METRICS, Metric, find, ranked
-from bench.records.sweep import AXES, METHOD, SETTING, VALUE_COLUMNS, Comparison, Sweep, Table, as_sweep
+from bench.records.sweep import AXES, METHOD, SETTING, Comparison, Sweep, Table, as_sweep
+from bench.records.table import VALUE_COLUMNS
 from bench.stats.scores import Scores
 
 Method = tuple[str, str]
