@@ -139,8 +139,7 @@ def _sections(family: str) -> dict[str, dict[str, Any]]:
     where = f"presets/{family}.yaml"
     content = yaml.safe_load((PRESETS / f"{family}.yaml").read_text()) or {}
     parent = content.pop("extends", None)
-    known = sorted({entry.presets for entry in DATASETS.values()})
-    if parent is not None and parent not in known:
+    if parent is not None and parent not in (known := sorted({entry.presets for entry in DATASETS.values()})):
         raise ValueError(f"{where}: extends: no presets {parent!r}; {nearest(parent, known)}")
     merged = _sections(parent) if parent else {}
     for name, section in content.items():
