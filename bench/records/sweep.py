@@ -50,8 +50,8 @@ class Comparison:
     @functools.cached_property
     def posteriors(self) -> list[str]:
         """Of the methods, baselines aside, factorised first."""
-        return list(dict.fromkeys(m.posterior for m in sorted(self.methods, key=lambda m: m.posterior != "factorised")
-                                  if not m.is_baseline))  # fmt: skip
+        found = dict.fromkeys(method.posterior for method in self.methods if not method.is_baseline)
+        return sorted(found, key=lambda posterior: posterior != "factorised")
 
     def label(self, index: int) -> str:
         """The method's name, with its posterior where there are several."""
