@@ -47,10 +47,9 @@ def run(
     """
     import warnings
 
-    from bench import figures, records
+    from bench import figures
     from bench.cli import options, training
     from bench.sweeps.execute import Stuck
-    from bench.text import counted
 
     given = options.Training(
         dataset=dataset,
@@ -71,9 +70,8 @@ def run(
     except Stuck as error:
         raise RuntimeError(str(error)) from None
     figures.draw(work.sweep, work.folder / "figures")
-    failed = sum(state["state"] == "failed" for state in records.states(work.folder))
-    if failed:
-        warnings.warn(f"{counted(failed, 'run')} failed; see {work.folder}/runs/*/traceback.txt", stacklevel=2)
+    if said := training.failures(work.folder):
+        warnings.warn(said, stacklevel=2)
     return work.folder
 
 

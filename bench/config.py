@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 import estimators
-from bench.data import find
+from bench.data import DATASETS, find
 from bench.text import nearest
 
 Posterior = Literal["factorised", "causal"]
@@ -117,7 +117,6 @@ class RunConfig(Settings, Identity):
 SETTABLE = tuple(Settings.model_fields)
 PRESETS = resources.files("bench.presets")
 """A YAML file per family of datasets."""
-_RULE = ("estimator", "posterior", "arguments", "set")
 
 
 @functools.cache
@@ -140,8 +139,7 @@ def _sections(family: str) -> dict[str, dict[str, Any]]:
     where = f"presets/{family}.yaml"
     content = yaml.safe_load((PRESETS / f"{family}.yaml").read_text()) or {}
     parent = content.pop("extends", None)
-    if parent is not None and not (PRESETS / f"{parent}.yaml").is_file():
-        known = [file.name.removesuffix(".yaml") for file in PRESETS.iterdir() if file.name.endswith(".yaml")]
+    if parent is not None and parent not in (known := sorted({entry.presets for entry in DATASETS.values()})):
         raise ValueError(f"{where}: extends: no presets {parent!r}; {nearest(parent, known)}")
     merged = _sections(parent) if parent else {}
     for name, section in content.items():
@@ -168,7 +166,7 @@ def _check_preset(where: str, preset: Mapping[str, Any]) -> None:
         raise ValueError(f"{where}: seeds={preset.get('seeds')}: a whole number, here or in defaults, such as 3")
     _check_settings(where, settings)
     for rule in preset["rules"]:
-        _check_keys(f"{where}: rules", rule, _RULE)
+        _check_keys(f"{where}: rules", rule, ("estimator", "posterior", "arguments", "set"))
         name, posterior = rule.get("estimator", ""), rule.get("posterior", "factorised")
         if posterior not in get_args(Posterior):
             raise ValueError(f"{where}: rules: posterior {posterior!r}; {nearest(posterior, get_args(Posterior))}")
@@ -181,9 +179,9 @@ def _check_preset(where: str, preset: Mapping[str, Any]) -> None:
 
 
 def _check_settings(where: str, settings: Mapping[str, Any]) -> None:
-    by_image_size = {"length": 1} if settings.get("length", 0) is None else {}
+    known = {**settings, "length": 1} if settings.get("length", 0) is None else settings
     try:
-        Settings(**{**settings, **by_image_size})
+        Settings(**known)
     except ValidationError as error:
         raise ValueError(f"{where}: {_in_words(error, settings)}") from None
 
@@ -224,41 +222,33 @@ class Preset:
         self.rules: list[dict[str, Any]] = found[name]["rules"]
         self.seeds: int = found[name]["seeds"]
 
-    def _matching(self, name: str, posterior: str) -> list[dict[str, Any]]:
-        mine = [rule for rule in self.rules if rule["estimator"] == name]
-        return [rule for rule in mine if rule.get("posterior", posterior) == posterior]
+    def _ruled(self, name: str, posterior: str, part: Literal["arguments", "set"]) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for rule in self.rules:
+            if rule["estimator"] == name and rule.get("posterior", posterior) == posterior:
+                found |= rule.get(part, {})
+        return found
 
     def arguments(self, posterior: str) -> dict[str, dict[str, object]]:
         """Estimator arguments by estimator name, for `estimators.parse`."""
-        found: dict[str, dict[str, object]] = {rule["estimator"]: {} for rule in self.rules}
-        for name, given in found.items():
-            for rule in self._matching(name, posterior):
-                given |= rule.get("arguments", {})
-        return found
+        return {rule["estimator"]: self._ruled(rule["estimator"], posterior, "arguments") for rule in self.rules}
 
     def run_settings(self, name: str, posterior: str) -> dict[str, object]:
         """RunConfig fields for one estimator."""
-        settings = dict(self.settings)
-        for rule in self._matching(name, posterior):
-            settings |= rule.get("set", {})
-        return settings
+        return {**self.settings, **self._ruled(name, posterior, "set")}
 
 
 def parse_settings(pairs: list[str]) -> dict[str, object]:
     """`key=value` strings of `--set`. Raises ValueError for an unknown key, naming the nearest."""
     settings = {}
     for pair in pairs:
-        key, equals, value = pair.partition("=")
-        key = key.strip()
+        key, equals, value = (part.strip() for part in pair.partition("="))
         if not equals:
             raise ValueError(f"--set {pair!r} is not key=value; try --set {key}=...")
         if key not in SETTABLE:
             raise ValueError(f"--set {key}: no such setting; {nearest(key, SETTABLE)}")
-        value = value.strip()
-        if key == "decoder_widths":
-            settings[key] = value.strip("[]()").split(",")
-        else:
-            settings[key] = None if value.lower() == "none" else value
+        read = value.strip("[]()").split(",") if key == "decoder_widths" else value
+        settings[key] = None if value.lower() == "none" else read
     return settings
 
 
@@ -280,7 +270,7 @@ def resolve(
     spec = estimators.parse(estimator, arguments)
     settings = {**preset.run_settings(spec.name, posterior), **overrides}
     if settings["length"] is None:
-        settings["length"] = _default_length(shape)
+        settings["length"] = _default_length(*shape[1:])
     try:
         return RunConfig(
             estimator=str(spec),
@@ -298,9 +288,8 @@ def resolve(
         raise ValueError(_in_words(error, settings, "; try --set {}=...")) from None
 
 
-def _default_length(shape: tuple[int, int, int]) -> int:
+def _default_length(height: int, width: int) -> int:
     """Patches of 4 x 4 pixels up to 64 pixels, of 8 x 8 above (the published CIFAR-10 and ImageNet settings)."""
-    _, height, width = shape
     side = 4 if min(height, width) <= 64 else 8
     if height % side or width % side:
         raise ValueError(

@@ -45,7 +45,7 @@ def sources() -> list[Path]:
 
 
 def room(module: str) -> str:
-    """`bench.stats.words` lies in stats, `bench.config` is a room itself; the door, `bench/__init__.py`, is none."""
+    """`bench.stats.bands` lies in stats, `bench.config` is a room itself; the door, `bench/__init__.py`, is none."""
     first, *rest = module.split(".")
     return (rest[0] if rest else "") if first == "bench" else first
 

@@ -16,12 +16,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (training.run, training.ablate, results.status, results.report, results.table, results.plot):
-    app.command()(command)
-app.command()(results.diff)
-app.command("list")(machine.list_)
-for command in (machine.doctor, machine.fetch, machine.speed, machine.gradients):
-    app.command()(command)
+for command in (
+    *(training.run, training.ablate, results.status, results.report, results.table, results.plot, results.diff),
+    *(machine.list_, machine.doctor, machine.fetch, machine.speed, machine.gradients),
+):
+    app.command(command.__name__.rstrip("_"))(command)
 
 
 def _end_quickly() -> None:

@@ -63,8 +63,7 @@ def ablations() -> Iterator[str]:
 def doctor() -> Iterator[str]:
     import torch
 
-    yield from (f"{name:24} {value}" for name, value in package_versions().items())
-    yield from (f"{name:24} {value}" for name, value in hardware().items())
+    yield from (f"{name:24} {value}" for name, value in {**package_versions(), **hardware()}.items())
     yield f"{'device':24} {'cuda' if torch.cuda.is_available() else 'cpu'} (what --device auto takes)"
     yield f"{'free memory':24} {free_memory(torch.device('cpu')) / 2**30:.1f} GiB"
     if torch.cuda.is_available():

@@ -1,5 +1,6 @@
 """The commands that say what there is, fetch what is missing, and measure the machine and the estimators."""
 
+import functools
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -64,7 +65,6 @@ def speed(
     import shlex
 
     import torch
-    from rich.console import Console
 
     from bench import speed
     from bench.machine import devices
@@ -81,7 +81,7 @@ def speed(
                 f"{size.name} {timing.estimator} {timing.posterior}: {timing.ratio:.2f} times its floor", err=True
             )
     typer.echo(f"{chosen}, {torch.get_num_threads()} threads")
-    Console(width=None if sys.stdout.isatty() else 200).print(speed.table(timings).rich())
+    options.show(speed.table(timings).rich(), width=200)
     if write is not None:
         for path in speed.write(write, timings, chosen, shlex.join(["bench", *sys.argv[1:]])):
             typer.echo(f"  {path}")
@@ -120,9 +120,7 @@ def gradients(
     texts, overrides = options.expanded(estimator), parse_settings(settings or [])
     ks, temperatures = options.numbers("--k", k, int), options.numbers("--temperature", temperature, float)
 
-    def say(line: str) -> None:
-        typer.echo(line, err=True)
-
+    say = functools.partial(typer.echo, err=True)
     if checkpoint is not None:
         folder = out or Path("results") / f"gradients-{checkpoint.name}"
         gradients_of_run.measure(folder, checkpoint, texts, ks, temperatures, say)

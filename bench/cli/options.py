@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -13,6 +14,8 @@ from bench.data.catalogue import specs
 from bench.sweeps.executors import OPTIONS, Name, Place
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from bench.config import Posterior
 
 T = TypeVar("T", int, float)
@@ -117,6 +120,13 @@ def numbers(option: str, text: str, kind: type[T]) -> list[T]:
         return [kind(piece) for piece in names(text)]
     except ValueError:
         raise ValueError(f"{option} {text} is not a list of numbers; try {option} 1,2,4") from None
+
+
+def show(what: "RenderableType", width: int = 160) -> None:
+    """Print what rich draws, `width` characters wide where there is no terminal that has a width."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else width).print(what, highlight=False)
 
 
 def names(text: str) -> list[str]:

@@ -71,10 +71,7 @@ def diff(
     before: Annotated[Path, typer.Argument(help="results/A")], after: Annotated[Path, typer.Argument(help="results/B")]
 ) -> None:
     """Say what changed between two sweeps: settings, and the metrics that moved by more than the seeds do."""
-    from rich.console import Console
-
     from bench import records
     from bench.tables import diff
 
-    made = diff.view(records.read(before), records.read(after))
-    Console(width=None if sys.stdout.isatty() else 160).print(made, highlight=False)
+    options.show(diff.view(records.read(before), records.read(after)))

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib.util
 import itertools
 import sys
 from collections.abc import Iterable, Sequence
@@ -119,8 +120,10 @@ class Work:
         from bench.metrics import catalogue, weights
 
         given = self.given
-        if given.tensorboard:
-            _check_tensorboard()
+        if given.tensorboard and importlib.util.find_spec("tensorboard") is None:
+            raise ValueError(
+                "--tensorboard needs TensorBoard, which is not installed; type pip install '.[tensorboard]'"
+            )
         self.metrics = catalogue.images(options.names(given.metrics) if given.metrics is not None else None)
         self.device: Literal["cpu", "cuda"] = self.place.device(given.device)
         self.absent = weights.absent(self.metrics, self.device, asked=given.metrics is not None)
@@ -207,13 +210,6 @@ def _carry_out(work: Work) -> None:
         raise typer.Exit(130) from None
 
 
-def _check_tensorboard() -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("tensorboard") is None:
-        raise ValueError("--tensorboard needs TensorBoard, which is not installed; type pip install '.[tensorboard]'")
-
-
 def summarise(sweep: "Sweep") -> None:
     """Print the table, draw the figures."""
     from rich.console import Console
@@ -228,10 +224,15 @@ def summarise(sweep: "Sweep") -> None:
 
 
 def exit_if_any_failed(folder: Path) -> None:
-    """With code 1, and where to read why."""
+    """With code 1."""
+    if said := failures(folder):
+        typer.echo(f"bench: {said}", err=True)
+        raise typer.Exit(1)
+
+
+def failures(folder: Path) -> str:
+    """How many runs failed, and where to read why; empty if none did."""
     from bench import records
 
     failed = sum(state["state"] == "failed" for state in records.states(folder))
-    if failed:
-        typer.echo(f"bench: {counted(failed, 'run')} failed; see {folder}/runs/*/traceback.txt", err=True)
-        raise typer.Exit(1)
+    return f"{counted(failed, 'run')} failed; see {folder}/runs/*/traceback.txt" if failed else ""

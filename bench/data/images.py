@@ -112,12 +112,7 @@ def in_memory(
 
 def describe(name: str, train: Images, test: Images, fingerprint: str, **provenance: object) -> Dataset:
     """A dataset whose provenance also holds what can be read off it."""
-    facts = {
-        "n_train": len(train),
-        "n_test": len(test),
-        "shape": list(train.shape),
-        "fingerprint": fingerprint,
-    }
+    facts = {"n_train": len(train), "n_test": len(test), "shape": list(train.shape), "fingerprint": fingerprint}
     return Dataset(name, train, test, train.shape, {**provenance, **facts}, fingerprint)
 
 
@@ -143,17 +138,12 @@ def pixel_statistics(images: Images) -> tuple[Float[Tensor, "c"], Float[Tensor, 
     return mean.float(), variance.sqrt().clamp(min=1.0).float()
 
 
-def workers() -> int:
-    """Threads to decode with: the cores this process may use, at most 16."""
-    return min(16, cores())
-
-
 def map_ahead(work: Callable[[T], R], batches: Iterable[Sequence[T]], ahead: int = 2) -> Iterator[list[R]]:
     """`work` done on every item of every batch, in order, `ahead` batches before they are asked for.
 
     `batches` is therefore consumed up to `ahead` batches early. What `work` raises is raised here.
     """
-    threads = workers()
+    threads = min(16, cores())
     pool = ThreadPoolExecutor(threads)
     under_way: deque[list[Future[list[R]]]] = deque()
 

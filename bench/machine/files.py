@@ -3,48 +3,48 @@
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Replace `path` in one step. `durable` waits for the disk, so that the content also outlives the machine."""
-    partial = _write_beside(path, content, durable)
-    partial.replace(path)
-    if durable:
-        _sync_folder(path.parent)
+    with replacing(path, durable=durable) as partial:
+        partial.write_bytes(content)
 
 
-def create(path: Path, content: bytes) -> bool:
+@contextlib.contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """The same for content in parts: a file to write to, that becomes `path` if the block comes to its end."""
+    with _beside(path) as partial:
+        yield partial
+        if durable:
+            _sync(partial)
+        partial.replace(path)
+        if durable:
+            _sync(path.parent)
+
+
+def create(path: Path, content: bytes) -> None:
     """Write `path` whole unless it exists; of several processes that try, one succeeds. Works on NFS."""
-    partial = _write_beside(path, content, durable=False)
-    try:
+    with _beside(path) as partial, contextlib.suppress(FileExistsError):
+        partial.write_bytes(content)
         os.link(partial, path)
-    except FileExistsError:
-        return False
-    finally:
-        partial.unlink()
-    return True
 
 
-def _write_beside(path: Path, content: bytes, durable: bool) -> Path:
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
     partial = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-    except OSError:
+        yield partial
+    finally:
         with contextlib.suppress(OSError):
             partial.unlink()
-        raise
-    return partial
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

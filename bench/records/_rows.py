@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
+from bench.metrics import catalogue
+from bench.records.methods import METHOD, SETTING, SKIPPED
+from bench.records.table import COLUMNS, COST_COLUMNS, VALUE_COLUMNS
+
+Table = Any
+"""A pd.DataFrame. Without stubs a type checker takes its columns for bare arrays and objects."""
+
+_NUMBERS = (*COST_COLUMNS, "value", "n")
+_NAMES = tuple(column for column in COLUMNS if column not in (*_NUMBERS, "seed"))
 TEXT = ("split", "readout", "metric")
 KEYS = ("step", *TEXT)
 """What tells the rows of a run apart."""
 WHOLE = ("step", "images", "decodes", "n")
 """Integers, unless an estimator has its own idea of them."""
-NAMES = ("step", "images", "decodes", "seconds", *TEXT, "value", "n")
+NAMES = (*COST_COLUMNS, *TEXT, "value", "n")
 LONGEST_BLOCK = 1 << 30
 """Bytes."""
 NEWLINE = ord("\n")
@@ -27,7 +37,11 @@ def read(path: Path, columns: Collection[str], only: Mapping[str, Collection[obj
     `columns` are some of NAMES; `step` always comes along, so that there is a column to count rows by. Text comes as
     dictionaries. A file that is not there has no rows.
     """
-    return _rows(_content(path), columns, only)
+    try:
+        content = pa.py_buffer(path.read_bytes())
+    except FileNotFoundError:
+        content = NOTHING
+    return _rows(content, columns, only)
 
 
 def _rows(content: pa.Buffer, columns: Collection[str], only: Mapping[str, Collection[object]]) -> pa.Table:
@@ -55,14 +69,6 @@ def _whole(numbers: pa.Array) -> pa.Array:
         return numbers.cast(pa.int64())
     except pa.ArrowInvalid:
         return numbers
-
-
-def _content(path: Path) -> pa.Buffer:
-    try:
-        with pa.OSFile(str(path)) as file:
-            return file.read_buffer()
-    except FileNotFoundError:
-        return NOTHING
 
 
 def _parsed(content: pa.Buffer, schema: pa.Schema) -> list[pa.Table]:
@@ -134,3 +140,38 @@ def frame(runs: Sequence[Mapping[str, object]], tables: list[pa.Table], columns:
         else:
             found[column] = measured[column]
     return pd.DataFrame(found, copy=False)
+
+
+def tidy(frame: Table) -> Table:
+    """Rows that comparisons are made of: measurements of sampled codes on the test split, the baselines', costs, and
+    where a run diverged; of the gradient lab, gradients and what was skipped.
+
+    Numbers are numbers, names text, also after rows that were half written. Infinite values are missing.
+    """
+    measured = (frame["split"] == "test") & (frame["readout"] == "sample")
+    others = (*catalogue.names("cost"), *catalogue.names("gradient"), "diverged", SKIPPED)
+    frame = frame[measured | frame["metric"].isin(others)]
+    numbers = {column: pd.to_numeric(frame[column], errors="coerce").astype(float) for column in _NUMBERS}
+    numbers["value"] = numbers["value"].replace([np.inf, -np.inf], np.nan)
+    # categories would make every grouping a product of all of them
+    return frame.assign(**numbers).astype(dict.fromkeys(_NAMES, str)).dropna(subset=["step"])
+
+
+def with_left_out(values: Table, ended: Table) -> Table:
+    """`values` of the runs that are done, and missing values for the others in `ended`.
+
+    Those are of the metrics that their method has, or, if none of its runs are done, of all in their setting.
+    """
+    done = ended["ended"] == "done"
+    kept = values[values["run"].isin(ended["run"][done])].assign(ended="done")
+    left_out = ended[~done]
+    own = left_out.merge(kept[[*SETTING, *METHOD, "metric"]].drop_duplicates(), on=[*SETTING, *METHOD])
+    others = left_out[~left_out["run"].isin(own["run"])]
+    foreign = others.merge(kept[[*SETTING, "metric"]].drop_duplicates(), on=SETTING)
+    table = joined([kept, own, foreign]).reindex(columns=list(VALUE_COLUMNS))
+    return table.sort_values([*SETTING, *METHOD, "seed", "metric"], ignore_index=True)
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """Below each other; pandas warns of empty ones."""
+    return pd.concat([table for table in tables if len(table)] or list(tables[:1]), ignore_index=True)

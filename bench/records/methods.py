@@ -1,14 +1,21 @@
 """What a run is, what a method is, which runs belong to it, and in which order methods are read."""
 
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from bench.records.folder import BASELINE
+from bench.machine.files import read_json
+from bench.records.folder import BASELINE, RUN_COLUMNS
+from bench.records.table import states
+from bench.text import natural
 
+SETTING = ["dataset", "preset"]
+METHOD = ["estimator", "posterior"]
+SKIPPED = "skipped"
+"""In the column `metric` of a table without folders: what was left out; its reason is in the column `readout`."""
 POSTERIORS = ("factorised", "causal")
 SHIPPED = (
     "daps",
@@ -102,9 +109,8 @@ def reading_order(names: Iterable[str]) -> list[str]:
         family = name.partition(":")[0]
         rank = FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
         shipped = SHIPPED.index(name) if name in SHIPPED else len(SHIPPED)
-        # Odd pieces are the numbers, so that like is compared with like; the name itself, as 1 and 1.0 are alike.
-        pieces = [float(p) if i % 2 else p for i, p in enumerate(re.split(r"(\d+(?:\.\d+)?)", name))]
-        return rank, family, shipped, pieces, name
+        # the name itself, as 1 and 1.0 are alike
+        return rank, family, shipped, natural(name), name
 
     return sorted(set(names), key=key)
 
@@ -179,3 +185,41 @@ def flattened(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str
 def _exact(value: object) -> str:
     # text that rounds would make two settings one
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def read_runs(path: Path) -> list[Run]:
+    """Every run of a sweep's folder, however it ended."""
+    # a folder may be there twice, as a copy; the table has its rows once
+    return [_run(path, state) for state in {state["run"]: state for state in states(path)}.values()]
+
+
+def _run(path: Path, state: dict[str, Any]) -> Run:
+    content = read_json(path / "runs" / str(state["run"]) / "config.json")
+    parts = (content.get(key) for key in ("config", "provenance"))
+    config, provenance = (part if isinstance(part, dict) else {} for part in parts)
+    estimator, posterior, dataset, preset = (str(state.get(key, "?")) for key in (*METHOD, *SETTING))
+    seed = state.get("seed")
+    return Run(
+        str(state["run"]), estimator, posterior, dataset, preset, seed if isinstance(seed, int) else None,
+        str(state.get("state", "unknown")), state, config, provenance,
+    )  # fmt: skip
+
+
+def runs_of(frame: Any) -> list[Run]:
+    diverged = set(frame["run"][frame["metric"] == "diverged"])
+    skipped = dict(zip(*(frame[column][frame["metric"] == SKIPPED] for column in ("run", "readout")), strict=True))
+    last = frame["step"].where(frame["split"] == "test").groupby(frame["run"]).max().fillna(-1)
+    table = frame[list(RUN_COLUMNS)].drop_duplicates("run")
+    table = table.assign(step=table["run"].map(last), lost=table["run"].isin(diverged))
+    furthest = table[~table["lost"]].groupby([*SETTING, *METHOD])["step"].transform("max")
+    stopped = set(table["run"][table["step"] < furthest.reindex(table.index)])
+    states = {"diverged": diverged, SKIPPED: skipped, "stopped": stopped}
+    return [
+        Run(
+            *(str(row[key]) for key in ("run", "estimator", "posterior", "dataset", "preset")),
+            seed=int(row["seed"]),
+            state=next((state for state, those in states.items() if row["run"] in those), "done"),
+            status={"reason": skipped[row["run"]]} if row["run"] in skipped else {},
+        )
+        for row in table.to_dict("records")
+    ]

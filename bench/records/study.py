@@ -5,14 +5,15 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bench.machine.files import read_json
+from bench.records._rows import Table, tidy
 from bench.records.folder import BASELINE
-from bench.records.methods import Method, Run, varying
-from bench.records.sweep import Comparison, Table, compare, read_runs, tidy
+from bench.records.methods import Method, Run, read_runs, varying
+from bench.records.sweep import Comparison, compare
 from bench.records.table import load
 from bench.text import natural, typed
 
@@ -30,7 +31,7 @@ TERMS = {
 """Diagnostics of training, with what they are called."""
 ESS_QUANTILES = ("term/ess_p10", "term/ess_p90")
 ENDED = ("done", "diverged")
-_NOT_KNOBS = ("estimator", "arguments", "posterior", "dataset", "fingerprint", "preset", "seed", "device", "metrics")
+_NOT_KNOBS = (*NOT_SETTINGS, "estimator", "arguments", "posterior", "preset")
 
 Origin = dict[str, Any]
 """Where in the ablation a setting comes from: `case` and `condition` as a reader calls them, and `axes`, the keys
@@ -41,16 +42,29 @@ that were varied, those in one list together."""
 class Setting:
     """One value for every knob: the runs that differ in nothing but their seed."""
 
-    label: str
+    runs: list[Run]
+    origins: list[Origin]
+    condition: str
+    label: str = ""
     """Tells it from the others of its condition and posterior."""
-    estimator: str
-    """Name alone."""
-    families: tuple[str, ...]
-    """What a reader compares first: rules, estimators, cases. A setting that several cases share has several."""
-    config: Mapping[str, Any]
-    """Resolved settings and arguments by name."""
-    axes: Mapping[str, tuple[tuple[str, ...], ...]]
+    axes: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     """By family, the keys that were varied, those that go together in one."""
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """What a reader compares first: rules, estimators, cases. A setting that several cases share has several."""
+        return tuple(self.axes)
+
+    @property
+    def estimator(self) -> str:
+        """Name alone."""
+        return self.runs[0].estimator.partition(":")[0]
+
+    @functools.cached_property
+    def config(self) -> dict[str, Any]:
+        """Resolved settings and arguments by name."""
+        resolved = self.runs[0].config
+        return {**{key: value for key, value in resolved.items() if key not in _NOT_KNOBS}, **resolved["arguments"]}
 
     def goes_with(self, knob: str, family: str) -> set[str]:
         """Keys that vary together with a knob."""
@@ -83,10 +97,8 @@ class Condition(Comparison):
         """Diagnostics in the last rows of training by setting, mean over seeds."""
         rows = self.terms[self.terms["metric"].isin(list(TERMS))]
         last = rows[rows["step"] == rows.groupby(["run", "metric"])["step"].transform("max")]
-        found: dict[int, dict[str, float]] = defaultdict(dict)
-        for (index, name), value in last.groupby(["method", "metric"])["value"].mean().items():
-            found[int(index)][str(name)] = float(value)
-        return found
+        means = last.pivot_table("value", "method", "metric")
+        return {int(index): row.dropna().to_dict() for index, row in means.iterrows()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,15 +163,14 @@ def read_study(folder: Path) -> Study:
     # in the order of the ablation, which put its rules and their values into one
     order = {key: place for place, key in enumerate(origins)}
     keys = sorted(grouped, key=lambda key: (order.get(key[-1], len(order)), natural(grouped[key][0].estimator), key))
-    drafts, names = _drafts([(grouped[key], origins.get(key[-1], [])) for key in keys])
-    baselines = {run.place: run for run in everyone if run.is_baseline}
-    frame = tidy(rows)
+    names = _Names(_settings([(grouped[key], origins.get(key[-1], [])) for key in keys]))
+    baselines = [run for run in everyone if run.is_baseline]
     terms = rows[rows["metric"].isin([*TERMS, *ESS_QUANTILES])].astype({"run": str, "metric": str, "value": float})
     return Study(
         path=folder,
         name=str(record.get("name") or folder.resolve().name),
         about=str(record.get("about", "")),
-        conditions=_conditions(frame, terms, drafts, names, baselines),
+        conditions=_conditions(tidy(rows), terms, names.given(), baselines),
         knobs=names.knobs,
         noun=str(record.get("noun") or names.noun),
         left_out=record.get("left_out", {}),
@@ -167,90 +178,51 @@ def read_study(folder: Path) -> Study:
     )
 
 
-@dataclass(frozen=True)
-class _Draft:
-    """A setting before it has a name."""
-
-    runs: list[Run]
-    origins: list[Origin]
-    condition: str
-    estimator: str
-    config: dict[str, Any]
-
-    @property
-    def posterior(self) -> str:
-        return self.runs[0].posterior
-
-
-def _conditions(
-    frame: Table, terms: Table, drafts: "list[_Draft]", names: "_Names", baselines: Mapping[tuple[str, str], Run]
-) -> list[Condition]:
-    labels = names.unique_labels()
-    found: dict[str, list[tuple[_Draft, str]]] = defaultdict(list)
-    for draft, label in zip(drafts, labels, strict=True):
-        found[draft.condition].append((draft, label))
-    conditions = []
-    for condition, mine in found.items():
-        place = mine[0][0].runs[0].place
-        grouped = {Method(d.runs[0].estimator, d.posterior, label, title=label): d.runs for d, label in mine}
-        if place in baselines:
-            grouped[Method(BASELINE, "none")] = [baselines[place]]
-        made = compare(frame, grouped, *place, condition, order=list)
-        settings = [
-            Setting(label, draft.estimator, tuple(names.axes(draft)), draft.config, names.axes(draft))
-            for draft, label in mine
-        ]
-        lost = [run.name for run in made.compared if run.state == "diverged"]
-        index = {run.name: i for i, runs in made.runs.items() for run in runs}
-        own = terms[terms["run"].isin(index) & ~terms["run"].isin(lost)]
-        own = own.assign(method=own["run"].map(index))
-        parts = (made.dataset, made.preset, made.methods, made.runs, made.frame, condition)
-        conditions.append(Condition(*parts, settings, own))
-    return conditions
-
-
-def _drafts(found: Sequence[tuple[list[Run], list[Origin]]]) -> "tuple[list[_Draft], _Names]":
-    places = {run.place for runs, _ in found for run in runs}
-    likelihoods = {run.config.get("likelihood") for runs, _ in found for run in runs}
-    drafts = [
-        _Draft(
-            runs=runs,
-            origins=origins,
-            condition=_condition(runs[0], origins, len(places) > 1, len(likelihoods) > 1),
-            estimator=runs[0].estimator.partition(":")[0],
-            config={**{k: v for k, v in runs[0].config.items() if k not in _NOT_KNOBS}, **runs[0].config["arguments"]},
-        )
-        for runs, origins in found
-    ]
-    return drafts, _Names(drafts)
-
-
-def _condition(run: Run, origins: list[Origin], several_places: bool, several_likelihoods: bool) -> str:
+def _settings(found: Sequence[tuple[list[Run], list[Origin]]]) -> list[Setting]:
     """PSNR and ELBO of different data or likelihoods are never compared, even if nobody called these conditions."""
-    named = origins[0]["condition"] if origins else ""
-    likelihood = f"{run.config.get('likelihood')} likelihood" if several_likelihoods and not origins else ""
-    return ", ".join(part for part in ((", ".join(run.place) if several_places else ""), named, likelihood) if part)
+    places = {runs[0].place for runs, _ in found}
+    likelihoods = {runs[0].config.get("likelihood") for runs, _ in found}
+    settings = []
+    for runs, origins in found:
+        place = ", ".join(runs[0].place) if len(places) > 1 else ""
+        likelihood = f"{runs[0].config.get('likelihood')} likelihood" if len(likelihoods) > 1 else ""
+        parts = (place, origins[0]["condition"] if origins else likelihood)
+        settings.append(Setting(runs, origins, ", ".join(part for part in parts if part)))
+    return settings
+
+
+def _conditions(frame: Table, terms: Table, settings: Sequence[Setting], baselines: Sequence[Run]) -> list[Condition]:
+    conditions = []
+    for name in dict.fromkeys(setting.condition for setting in settings):
+        mine = [setting for setting in settings if setting.condition == name]
+        place = mine[0].runs[0].place
+        grouped = {Method(s.runs[0].estimator, s.runs[0].posterior, s.label, title=s.label): s.runs for s in mine}
+        grouped |= {Method(BASELINE, "none"): [run] for run in baselines if run.place == place}
+        made = compare(frame, grouped, *place, name, order=list)
+        index = {run.name: i for i, runs in made.runs.items() for run in runs if run.state != "diverged"}
+        own = terms[terms["run"].isin(index)]
+        parts = (made.dataset, made.preset, made.methods, made.runs, made.frame, name)
+        conditions.append(Condition(*parts, mine, own.assign(method=own["run"].map(index))))
+    return conditions
 
 
 class _Names:
     """What settings are called: enough to tell them apart, and no more."""
 
-    def __init__(self, drafts: list[_Draft]) -> None:
-        self.drafts = drafts
-        self.estimators = {draft.estimator for draft in drafts}
-        self.posteriors = {draft.posterior for draft in drafts}
+    def __init__(self, settings: list[Setting]) -> None:
+        self.settings = settings
+        self.estimators = {setting.estimator for setting in settings}
+        self.posteriors = {setting.runs[0].posterior for setting in settings}
         self.defaults = {name: _defaults(name) for name in self.estimators}
         groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-        for draft in drafts:
-            groups[draft.condition, draft.estimator].append(draft.config)
+        for setting in settings:
+            groups[setting.condition, setting.estimator].append(setting.config)
         # settings of a run come before arguments in every config: they are the coarser knobs
         self.knobs = list(dict.fromkeys(key for group in groups.values() for key in varying(group)))
-        self.planned = {key for d in drafts for origin in d.origins for axis in origin["axes"] for key in axis}
-        self.words = [key for key in self.knobs if self._has(key, str | list)]
-        self.flags = [key for key in self.knobs if self._has(key, bool)]
-
-    def _has(self, knob: str, kind: Any) -> bool:
-        return any(isinstance(draft.config.get(knob), kind) for draft in self.drafts)
+        self.planned = {key for s in settings for origin in s.origins for axis in origin["axes"] for key in axis}
+        kinds = {key: {type(setting.config.get(key)) for setting in settings} for key in self.knobs}
+        self.words = [key for key, found in kinds.items() if found & {str, list}]
+        self.flags = [key for key, found in kinds.items() if bool in found]
 
     @property
     def noun(self) -> str:
@@ -259,60 +231,61 @@ class _Names:
             return "estimator"
         return self.words[0].replace("_", " ") if len(self.words) == 1 else "case"
 
-    def axes(self, draft: _Draft) -> dict[str, tuple[tuple[str, ...], ...]]:
+    def _axes(self, setting: Setting) -> dict[str, tuple[tuple[str, ...], ...]]:
         found: dict[str, tuple[tuple[str, ...], ...]] = {}
-        for origin in draft.origins or [{"case": "", "axes": []}]:
-            family = self._family(draft, origin["case"])
+        for origin in setting.origins or [{"case": "", "axes": []}]:
+            family = self._family(setting, origin["case"])
             found[family] = (*found.get(family, ()), *(tuple(axis) for axis in origin["axes"]))
         return found
 
-    def _family(self, draft: _Draft, case: str) -> str:
+    def _family(self, setting: Setting, case: str) -> str:
         words = [
-            draft.config[key] if len(self.words) == 1 else f"{key}={typed(draft.config[key])}"
+            setting.config[key] if len(self.words) == 1 else _pair(setting, key)
             for key in self.words
-            if draft.config.get(key) is not None
+            if setting.config.get(key) is not None
         ]
-        flags = [self._pair(draft, key) for key in self.flags if self._is_unusual(draft, key)]
         parts = [
-            draft.estimator if len(self.estimators) > 1 else "",
+            setting.estimator if len(self.estimators) > 1 else "",
             *map(typed, words),
-            *(flag.removesuffix("=true") for flag in flags),
+            *(_pair(setting, key).removesuffix("=true") for key in self.flags if self._is_unusual(setting, key)),
             case,
-            draft.posterior if len(self.posteriors) > 1 else "",
+            setting.runs[0].posterior if len(self.posteriors) > 1 else "",
         ]
-        return ", ".join(part for part in parts if part) or draft.estimator
+        return ", ".join(part for part in parts if part) or setting.estimator
 
-    def label(self, draft: _Draft) -> str:
-        if not draft.origins:
-            arguments = set(draft.runs[0].config["arguments"])
-            rest = [self._pair(draft, key) for key in self.knobs if key not in arguments]
-            return ", ".join([draft.runs[0].estimator, *rest])
-        keys = dict.fromkeys(key for origin in draft.origins for axis in origin["axes"] for key in axis)
-        others = [key for key in self.knobs if key not in self.planned and self._is_unusual(draft, key)]
-        pairs = ", ".join(self._pair(draft, key) for key in (*keys, *others))
+    def _label(self, setting: Setting) -> str:
+        if not setting.origins:
+            arguments = set(setting.runs[0].config["arguments"])
+            rest = [_pair(setting, key) for key in self.knobs if key not in arguments]
+            return ", ".join([setting.runs[0].estimator, *rest])
+        keys = dict.fromkeys(key for origin in setting.origins for axis in origin["axes"] for key in axis)
+        others = [key for key in self.knobs if key not in self.planned and self._is_unusual(setting, key)]
+        pairs = ", ".join(_pair(setting, key) for key in (*keys, *others))
         if len(self.estimators) == 1:
-            return pairs or draft.runs[0].estimator
-        return f"{draft.estimator}: {pairs}" if pairs else draft.estimator
+            return pairs or setting.runs[0].estimator
+        return f"{setting.estimator}: {pairs}" if pairs else setting.estimator
 
-    def unique_labels(self) -> list[str]:
-        labels = [self.label(draft) for draft in self.drafts]
-        for rest in (self._all_knobs, lambda draft: [setting_key(draft.runs[0].config)[:6]]):
-            keys = [(d.condition, d.posterior, label) for d, label in zip(self.drafts, labels, strict=True)]
+    def given(self) -> list[Setting]:
+        """The settings with their labels, which are unique, and their families."""
+        labels = [self._label(setting) for setting in self.settings]
+        knobs = [[_pair(s, key) for key in self.knobs if s.config.get(key) is not None] for s in self.settings]
+        digests = [[setting_key(setting.runs[0].config)[:6]] for setting in self.settings]
+        for rests in (knobs, digests):
+            keys = [(s.condition, s.runs[0].posterior, label) for s, label in zip(self.settings, labels, strict=True)]
             twins = {key for key, count in Counter(keys).items() if count > 1}
             labels = [
-                ", ".join(dict.fromkeys([*label.split(", "), *rest(draft)])) if key in twins else label
-                for draft, label, key in zip(self.drafts, labels, keys, strict=True)
+                ", ".join(dict.fromkeys([*label.split(", "), *rest])) if key in twins else label
+                for rest, label, key in zip(rests, labels, keys, strict=True)
             ]
-        return labels
+        named = zip(self.settings, labels, strict=True)
+        return [replace(setting, label=label, axes=self._axes(setting)) for setting, label in named]
 
-    def _all_knobs(self, draft: _Draft) -> list[str]:
-        return [self._pair(draft, key) for key in self.knobs if draft.config.get(key) is not None]
+    def _is_unusual(self, setting: Setting, key: str) -> bool:
+        return key in setting.config and setting.config[key] != self.defaults[setting.estimator].get(key)
 
-    def _pair(self, draft: _Draft, key: str) -> str:
-        return f"{key}={typed(draft.config.get(key))}"
 
-    def _is_unusual(self, draft: _Draft, key: str) -> bool:
-        return key in draft.config and draft.config[key] != self.defaults[draft.estimator].get(key)
+def _pair(setting: Setting, key: str) -> str:
+    return f"{key}={typed(setting.config.get(key))}"
 
 
 def _defaults(estimator: str) -> dict[str, Any]:

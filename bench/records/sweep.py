@@ -11,32 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bench.machine.files import read_json
 from bench.metrics import catalogue
 from bench.metrics.catalogue import METRICS
+from bench.records._rows import Table, joined, tidy, with_left_out
 from bench.records.folder import BASELINE, RUN_COLUMNS
-from bench.records.methods import Method, Run, by_method, in_order
-from bench.records.table import COLUMNS, COST_COLUMNS, load, states
+from bench.records.methods import METHOD, SETTING, Method, Run, by_method, in_order, read_runs, runs_of
+from bench.records.table import COLUMNS, load
 from bench.text import endings, seeds
 
-Table = Any
-"""A pd.DataFrame. Without stubs a type checker takes its columns for bare arrays and objects."""
-
-SETTING = ["dataset", "preset"]
-METHOD = ["estimator", "posterior"]
-VALUE_COLUMNS = (*RUN_COLUMNS, *COST_COLUMNS, "metric", "value", "n", "ended", "method")
-"""Columns of a table of values: one row per run and metric. `estimator` is the method's name, `method` its index;
-`step` and its kin are what the value had cost; `ended` is done, diverged or unfinished."""
 AXES = {"step": "steps", "images": "images", "decodes": "decoder evaluations", "seconds": "s"}
 """What a run may cost, and the unit."""
 ENDED_EARLY = ("diverged", "failed")
-SKIPPED = "skipped"
-"""In the column `metric` of a table without folders: what was left out; its reason is in the column `readout`."""
-_NUMBERS = (*COST_COLUMNS, "value", "n")
-_NAMES = tuple(column for column in COLUMNS if column not in (*_NUMBERS, "seed"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +50,8 @@ class Comparison:
     @functools.cached_property
     def posteriors(self) -> list[str]:
         """Of the methods, baselines aside, factorised first."""
-        return list(dict.fromkeys(m.posterior for m in sorted(self.methods, key=lambda m: m.posterior != "factorised")
-                                  if not m.is_baseline))  # fmt: skip
+        found = dict.fromkeys(method.posterior for method in self.methods if not method.is_baseline)
+        return sorted(found, key=lambda posterior: posterior != "factorised")
 
     def label(self, index: int) -> str:
         """The method's name, with its posterior where there are several."""
@@ -270,65 +258,12 @@ def of_table(frame: Table) -> Sweep:
     """The sweep that a tidy table tells of, without the folders of its runs: a run is `stopped` if another of its
     method got further, and done otherwise, unless it diverged or was skipped."""
     frame = tidy(frame)
-    return Sweep(Path(), _comparisons(frame, _runs_of(frame)))
+    return Sweep(Path(), _comparisons(frame, runs_of(frame)))
 
 
 def as_sweep(source: "Sweep | Comparison | Table") -> "Sweep | Comparison":
     """What has finals, curves and endings: itself, or the sweep of a tidy table."""
     return of_table(source) if isinstance(source, pd.DataFrame) else source
-
-
-def tidy(frame: Table) -> Table:
-    """Rows that comparisons are made of: measurements of sampled codes on the test split, the baselines', costs, and
-    where a run diverged; of the gradient lab, gradients and what was skipped.
-
-    Numbers are numbers, names text, also after rows that were half written. Infinite values are missing.
-    """
-    measured = (frame["split"] == "test") & (frame["readout"] == "sample")
-    others = (*catalogue.names("cost"), *catalogue.names("gradient"), "diverged", SKIPPED)
-    frame = frame[measured | frame["metric"].isin(others)]
-    numbers = {column: pd.to_numeric(frame[column], errors="coerce").astype(float) for column in _NUMBERS}
-    numbers["value"] = numbers["value"].replace([np.inf, -np.inf], np.nan)
-    # categories would make every grouping a product of all of them
-    return frame.assign(**numbers).astype(dict.fromkeys(_NAMES, str)).dropna(subset=["step"])
-
-
-def read_runs(path: Path) -> list[Run]:
-    """Every run of a sweep's folder, however it ended."""
-    # a folder may be there twice, as a copy; the table has its rows once
-    return [_run(path, state) for state in {state["run"]: state for state in states(path)}.values()]
-
-
-def _run(path: Path, state: dict[str, Any]) -> Run:
-    content = read_json(path / "runs" / str(state["run"]) / "config.json")
-    parts = (content.get(key) for key in ("config", "provenance"))
-    config, provenance = (part if isinstance(part, dict) else {} for part in parts)
-    estimator, posterior, dataset, preset = (str(state.get(key, "?")) for key in (*METHOD, *SETTING))
-    seed = state.get("seed")
-    return Run(
-        str(state["run"]), estimator, posterior, dataset, preset, seed if isinstance(seed, int) else None,
-        str(state.get("state", "unknown")), state, config, provenance,
-    )  # fmt: skip
-
-
-def _runs_of(frame: Table) -> list[Run]:
-    diverged = set(frame["run"][frame["metric"] == "diverged"])
-    skipped = dict(zip(*(frame[column][frame["metric"] == SKIPPED] for column in ("run", "readout")), strict=True))
-    last = frame["step"].where(frame["split"] == "test").groupby(frame["run"]).max().fillna(-1)
-    table = frame[list(RUN_COLUMNS)].drop_duplicates("run")
-    table = table.assign(step=table["run"].map(last), lost=table["run"].isin(diverged))
-    furthest = table[~table["lost"]].groupby([*SETTING, *METHOD])["step"].transform("max")
-    stopped = set(table["run"][table["step"] < furthest.reindex(table.index)])
-    states = {"diverged": diverged, SKIPPED: skipped, "stopped": stopped}
-    return [
-        Run(
-            *(str(row[key]) for key in ("run", "estimator", "posterior", "dataset", "preset")),
-            seed=int(row["seed"]),
-            state=next((state for state, those in states.items() if row["run"] in those), "done"),
-            status={"reason": skipped[row["run"]]} if row["run"] in skipped else {},
-        )
-        for row in table.to_dict("records")
-    ]
 
 
 def _comparisons(frame: Table, runs: Sequence[Run]) -> list[Comparison]:
@@ -359,23 +294,3 @@ def compare(
     names = frame["method"].map({index: method.name for index, method in enumerate(methods)})
     seed = frame["seed"].fillna(-1).astype(int)
     return Comparison(dataset, preset, methods, runs, frame.assign(estimator=names.astype(str), seed=seed), condition)
-
-
-def with_left_out(values: Table, ended: Table) -> Table:
-    """`values` of the runs that are done, and missing values for the others in `ended`.
-
-    Those are of the metrics that their method has, or, if none of its runs are done, of all in their setting.
-    """
-    done = ended["ended"] == "done"
-    kept = values[values["run"].isin(ended["run"][done])].assign(ended="done")
-    left_out = ended[~done]
-    own = left_out.merge(kept[[*SETTING, *METHOD, "metric"]].drop_duplicates(), on=[*SETTING, *METHOD])
-    others = left_out[~left_out["run"].isin(own["run"])]
-    foreign = others.merge(kept[[*SETTING, "metric"]].drop_duplicates(), on=SETTING)
-    table = joined([kept, own, foreign]).reindex(columns=list(VALUE_COLUMNS))
-    return table.sort_values([*SETTING, *METHOD, "seed", "metric"], ignore_index=True)
-
-
-def joined(tables: Sequence[Table]) -> Table:
-    """Below each other; pandas warns of empty ones."""
-    return pd.concat([table for table in tables if len(table)] or list(tables[:1]), ignore_index=True)

@@ -1,6 +1,5 @@
 """The tidy table that all runs of a sweep make, and the sweep's folder."""
 
-import contextlib
 import os
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.machine.devices import cores
-from bench.machine.files import read_json, write_json
+from bench.machine.files import read_json, replacing, write_json
 from bench.records.folder import RUN_COLUMNS
 
 if TYPE_CHECKING:
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
 
 COST_COLUMNS = ("step", "images", "decodes", "seconds")
 COLUMNS = (*RUN_COLUMNS, *COST_COLUMNS, "split", "readout", "metric", "value", "n")
+VALUE_COLUMNS = (*RUN_COLUMNS, *COST_COLUMNS, "metric", "value", "n", "ended", "method")
+"""Columns of a table of values: one row per run and metric. `estimator` is the method's name, `method` its index;
+`step` and its kin are what the value had cost; `ended` is done, diverged or unfinished."""
 KEYS = ("run", "step", "split", "readout", "metric")
 """What tells rows apart."""
 MARKER = "sweep.json"
@@ -133,8 +135,8 @@ def write_table(table: "pd.DataFrame", folder: Path) -> None:
 
     first = pa.Table.from_pandas(table.iloc[:SLICE], preserve_index=False)
     with (
-        _replacing(folder / "results.parquet") as parquet,
-        _replacing(folder / "results.csv") as csv,
+        replacing(folder / "results.parquet") as parquet,
+        replacing(folder / "results.csv") as csv,
         ParquetWriter(parquet, first.schema) as to_parquet,
         CSVWriter(csv, first.schema) as to_csv,
     ):
@@ -144,16 +146,3 @@ def write_table(table: "pd.DataFrame", folder: Path) -> None:
             part = pa.Table.from_pandas(table.iloc[start : start + SLICE], first.schema, preserve_index=False)
             to_parquet.write_table(part)
             to_csv.write_table(part)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A file to write to, that replaces `path` in one step if the block comes to its end."""
-    partial = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.partial")
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

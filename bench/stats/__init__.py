@@ -6,6 +6,7 @@ What is computed, how, and how often the intervals cover: docs/statistics.md.
 """
 
 from bench.records.sweep import AXES
+from bench.stats.answers import Lead, in_words, lead
 from bench.stats.compute_matched import (
     at_cost,
     common_budget,
@@ -28,7 +29,6 @@ from bench.stats.scores import (
 )
 from bench.stats.summaries import ALL, moved, paired_differences, performance_profiles, summary
 from bench.stats.values import finals
-from bench.stats.words import Lead, in_words, lead
 
 __all__ = [
     "ALL", "AXES", "Interval", "Lead", "at_cost", "common_budget", "cost_of", "cost_to_target", "finals",

@@ -1,5 +1,6 @@
 """How much the choice of a setting matters: lines of settings along one knob, and how wide the band of good ones is."""
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping
@@ -102,14 +103,10 @@ class Band:
         """In words, the widest unbroken row of good values of the knob: `0.2 to 0.7`; empty without a knob."""
         if self.knob is None:
             return ""
-        best: list[float] = []
-        row: list[float] = []
-        for variant in sorted(self.knob_values, key=self.knob_values.__getitem__):
-            row = [*row, self.knob_values[variant]] if self.is_good(variant) else []
-            best = max(best, row, key=len)
-        if not best:
-            return "none"
-        return typed(best[0]) if len(best) == 1 else f"{typed(best[0])} to {typed(best[-1])}"
+        ascending = sorted(self.knob_values, key=self.knob_values.__getitem__)
+        rows = [list(row) for good, row in itertools.groupby(ascending, self.is_good) if good]
+        best = [typed(self.knob_values[variant]) for variant in max(rows, key=len, default=[])]
+        return " to ".join(dict.fromkeys([*best[:1], *best[-1:]])) or "none"
 
 
 def bands(study: Study) -> list[Band]:

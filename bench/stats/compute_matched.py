@@ -3,13 +3,14 @@
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
 from bench.metrics.catalogue import Metric, find
 from bench.records.sweep import AXES, METHOD, SETTING, Table, as_sweep, with_left_out
 from bench.stats.intervals import Interval, interval
 from bench.stats.scores import finite, pareto_front
-from bench.stats.values import Source, Values, check_axis, directed, paired_values, tabled
+from bench.stats.values import Source, Values, check_axis, directed, paired_values
 from bench.text import counted
 
 Curve = Float[np.ndarray, " t"]
@@ -119,7 +120,7 @@ def cost_to_target(source: Source, metric: str, target: float, axis: str) -> Tab
             found = Interval(np.nan, np.nan, np.nan, len(reached), words)
         where = {**dict(zip((*SETTING, *METHOD), key, strict=True)), "metric": metric, "target": target, "axis": axis}
         table.append({**where, "unit": AXES[axis], "reached": len(reached), "runs": len(members), **asdict(found)})
-    return tabled(table, TARGET_COLUMNS)
+    return pd.DataFrame(table, columns=TARGET_COLUMNS)
 
 
 FRONT_COLUMNS = (
@@ -158,7 +159,7 @@ def pareto(values: Table, metric: str, axis: str) -> Table:
         signs = np.array([1 if dear.better != "higher" else -1, -good.sign])
         front = pareto_front(np.array([(one["cost"], one["quality"]) for one in points]).reshape(-1, 2) * signs)
         table += [{**point, "on_front": bool(on)} for point, on in zip(points, front, strict=True)]
-    found = tabled(table, FRONT_COLUMNS)
+    found = pd.DataFrame(table, columns=FRONT_COLUMNS)
     return found.assign(metric=metric, unit=good.unit, axis=axis, axis_unit=dear.unit)
 
 

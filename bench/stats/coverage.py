@@ -22,16 +22,12 @@ PROMISED = (93, 97)
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Float[np.ndarray, "..."]]
 
 
-def _bad_seeds(rng: np.random.Generator, shape: tuple[int, ...]) -> Float[np.ndarray, "..."]:
-    return rng.normal(size=shape) - 5 * (rng.random(shape) < 0.1)
-
-
 POPULATIONS: dict[str, Draw] = {
     "normal": lambda rng, shape: rng.normal(size=shape),
     "skewed": lambda rng, shape: rng.gamma(4, size=shape) / 2,
     "very skewed": lambda rng, shape: rng.lognormal(0, 0.5, shape),
     "heavy tails": lambda rng, shape: rng.standard_t(3, shape),
-    "bad seeds": _bad_seeds,
+    "bad seeds": lambda rng, shape: rng.normal(size=shape) - 5 * (rng.random(shape) < 0.1),
 }
 """Scores over seeds: normal; gamma of shape 4 (skewness 1); log-normal, sigma 0.5 (skewness 1.75); t with 3 degrees of
 freedom; and normal, but one seed in ten lies 5 standard deviations lower."""

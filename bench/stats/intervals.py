@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
-from scipy import optimize, special, stats
+from scipy import special
 
 from bench.stats.scores import Scores, finite, iqm, probability_of_improvement, squared_error, welch_satterthwaite
 from bench.text import counted, decimals
@@ -155,6 +155,8 @@ def _newcombe(estimate: float, sizes: Sequence[tuple[int, int]]) -> tuple[float,
 
     The error is Hanley and McNeil's (1982), exact for exponential scores; over datasets as if all were alike.
     """
+    from scipy import optimize
+
     z = special.ndtri((1 + LEVEL) / 2)
     products = np.array([a * b for a, b in sizes])
     extras = np.array([(a + b) / 2 - 1 for a, b in sizes])
@@ -174,5 +176,7 @@ def fraction_interval(successes: int, n: int) -> Interval:
     """Of a fraction of n runs: Wilson's score interval (1927), which has a width even at 0 and at 1."""
     if n < FEWEST:
         return _no_interval(successes / n if n else np.nan, n, "run")
+    from scipy import stats
+
     low, high = stats.binomtest(successes, n).proportion_ci(LEVEL, method="wilson")
     return Interval(successes / n, float(low), float(high), n, "Wilson score")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import stats
+from scipy import special
 
 Scores = Float[np.ndarray, " n"]
 SIGN_FLIPS = 9999
@@ -69,7 +69,7 @@ def paired_t_test(strata: Sequence[Scores]) -> float:
     mean = abs(np.mean([np.mean(x) for x in strata]))
     if error == 0:
         return 0.0 if mean else 1.0
-    return float(2 * stats.t.sf(mean / error, df))
+    return float(2 * special.stdtr(df, -mean / error))
 
 
 def squared_error(x: Scores) -> float:
@@ -97,6 +97,8 @@ def sign_flip_test(strata: Sequence[Scores]) -> float:
     weighted = np.concatenate([np.asarray(x, dtype=float) / len(x) / len(strata) for x in strata])
     if len(weighted) == 1:
         return 1.0
+    from scipy import stats
+
     rng = np.random.default_rng(0)
     result = stats.permutation_test(
         (weighted,), np.sum, permutation_type="samples", vectorized=True, n_resamples=SIGN_FLIPS, rng=rng

@@ -6,12 +6,13 @@ from dataclasses import asdict
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 
 from bench.metrics.catalogue import METRICS, find
 from bench.records.sweep import METHOD, SETTING, Table
 from bench.stats.intervals import Statistic, fraction_interval, improvement_interval, interval
 from bench.stats.scores import Scores, finite, holm, paired_t_test, sign_flip_test, smallest_sign_flip_p
-from bench.stats.values import BySeed, Method, Setting, Values, array, differences, paired_values, tabled
+from bench.stats.values import BySeed, Method, Setting, Values, array, differences, paired_values
 
 ALL = "all datasets"
 """What the column `dataset` says in rows over all datasets of a preset."""
@@ -22,17 +23,20 @@ _WHERE = (*SETTING, *METHOD, "metric")
 INTERVAL_COLUMNS = ("estimate", "low", "high", "n", "method")
 
 
-def _groups(scores: Values) -> Iterator[tuple[str, str, list[Setting]]]:
-    """Dataset (or ALL), preset, and the settings in it: each alone, then all of a preset if they are several."""
-    yield from ((dataset, preset, [(dataset, preset)]) for dataset, preset in scores.settings)
+def _lines(scores: Values) -> Iterator[tuple[Setting, list[Setting], Method, str]]:
+    """Dataset (or ALL) and preset, the settings in it, method and metric: each setting alone, then all of a preset if
+    they are several."""
+    groups = [(setting, [setting]) for setting in scores.settings]
     for preset in sorted({preset for _, preset in scores.settings}):
         same = [setting for setting in scores.settings if setting[1] == preset]
-        if len(same) > 1:
-            yield ALL, preset, same
+        groups += [((ALL, preset), same)] if len(same) > 1 else []
+    for place, settings in groups:
+        for method, metric in itertools.product(scores.methods(settings), scores.metrics):
+            yield place, settings, method, metric
 
 
-def _where(dataset: str, preset: str, method: Method, metric: str) -> dict[str, object]:
-    return {**dict(zip(_WHERE, (dataset, preset, *method, metric), strict=True)), "unit": METRICS[metric].unit}
+def _where(place: Setting, method: Method, metric: str) -> dict[str, object]:
+    return {**dict(zip(_WHERE, (*place, *method, metric), strict=True)), "unit": METRICS[metric].unit}
 
 
 SUMMARY_COLUMNS = (*_WHERE, "unit", "statistic", *INTERVAL_COLUMNS, "sd", "diverged", "unfinished")
@@ -48,17 +52,17 @@ def summary(values: Table) -> Table:
     """
     scores = Values(values)
     rows = []
-    for dataset, preset, settings in _groups(scores):
-        for method, metric in itertools.product(scores.methods(settings), scores.metrics):
-            strata = [array(values) for values in scores.strata(settings, method, metric)]
-            left_out = {how: scores.ended(settings, method, metric, how) for how in ("diverged", "unfinished")}
-            # a method whose runs all diverged still has its line
-            if all(map(len, strata)) or (dataset != ALL and any(left_out.values())):
-                shared = {**_where(dataset, preset, method, metric), **left_out}
-                shared["sd"] = np.std(strata[0], ddof=1) if dataset != ALL and len(strata[0]) > 1 else np.nan
-                for statistic in get_args(Statistic):
-                    rows.append({**shared, "statistic": statistic, **asdict(interval(strata, statistic))})
-    return tabled(rows, SUMMARY_COLUMNS)
+    for place, settings, method, metric in _lines(scores):
+        strata = [array(values) for values in scores.strata(settings, method, metric)]
+        left_out = {how: scores.ended(settings, method, metric, how) for how in ("diverged", "unfinished")}
+        alone = place[0] != ALL
+        # a method whose runs all diverged still has its line
+        if all(map(len, strata)) or (alone and any(left_out.values())):
+            sd = np.std(strata[0], ddof=1) if alone and len(strata[0]) > 1 else np.nan
+            shared = {**_where(place, method, metric), **left_out, "sd": sd}
+            for statistic in get_args(Statistic):
+                rows.append({**shared, "statistic": statistic, **asdict(interval(strata, statistic))})
+    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
 
 
 DIFFERENCE_COLUMNS = (
@@ -87,12 +91,11 @@ def paired_differences(values: Table, reference: Method) -> Table:
         listed = "; ".join(", ".join(method) for method in known) or "there are none"
         raise ValueError(f"no runs of {', '.join(reference)} to compare with; try one of: {listed}")
     rows = []
-    for dataset, preset, settings in _groups(scores):
-        for method, metric in itertools.product(scores.methods(settings), scores.metrics):
-            mine, theirs = (scores.strata(settings, one, metric) for one in (method, reference))
-            if method != reference and all(map(len, (*mine, *theirs))):
-                pairs = [paired_values(x, y) for x, y in zip(mine, theirs, strict=True)]
-                rows.append({**_where(dataset, preset, method, metric), **_difference(pairs, METRICS[metric].better)})
+    for place, settings, method, metric in _lines(scores):
+        mine, theirs = (scores.strata(settings, one, metric) for one in (method, reference))
+        if method != reference and all(map(len, (*mine, *theirs))):
+            pairs = [paired_values(x, y) for x, y in zip(mine, theirs, strict=True)]
+            rows.append({**_where(place, method, metric), **_difference(pairs, METRICS[metric].better)})
     table = _judged(rows, DIFFERENCE_COLUMNS, "not separable")
     table["reference_estimator"], table["reference_posterior"] = reference
     return table
@@ -121,7 +124,7 @@ def _tested(gaps: list[Scores]) -> dict[str, object]:
 
 def _judged(rows: list[dict], columns: tuple[str, ...], insignificant: str) -> Table:
     """With p_holm and comparisons from p, by metric and apart for rows of ALL, and verdict from all."""
-    table = tabled(rows, columns)
+    table = pd.DataFrame(rows, columns=columns)
     for _, family in table.groupby(["metric", table["dataset"] == ALL]):
         table.loc[family.index, "p_holm"] = holm(family["p"])
         table.loc[family.index, "comparisons"] = int(family["p"].notna().sum())
@@ -163,7 +166,7 @@ def moved(before: Table, after: Table) -> Table:
             for metric in METRICS:
                 key = setting, method, metric
                 if len(old(*key)) or len(new(*key)):
-                    rows.append({**_where(*setting, method, metric), **_change(old(*key), new(*key))})
+                    rows.append({**_where(setting, method, metric), **_change(old(*key), new(*key))})
     table = _judged(rows, MOVED_COLUMNS, "within seed noise")
     table.loc[table["n_before"] == 0, "verdict"] = "only after"
     table.loc[table["n_after"] == 0, "verdict"] = "only before"
@@ -197,11 +200,10 @@ def performance_profiles(values: Table, metric: str, thresholds: object = None) 
         thresholds = np.linspace(known.min(), known.max(), 101) if known.size else []
     levels = np.asarray(thresholds, dtype=float)
     rows = []
-    for dataset, preset, settings in _groups(scores):
-        for method in scores.methods(settings):
-            reached = np.concatenate([array(values) for values in scores.strata(settings, method, metric)])
-            n = len(reached) + scores.ended(settings, method, metric, "diverged")
-            for level in levels:
-                band = fraction_interval(int((sign * reached > sign * level).sum()), n)
-                rows.append({**_where(dataset, preset, method, metric), "threshold": level, **asdict(band)})
-    return tabled(rows, PROFILE_COLUMNS)
+    for place, settings, method, _ in _lines(scores):
+        reached = np.concatenate([array(values) for values in scores.strata(settings, method, metric)])
+        n = len(reached) + scores.ended(settings, method, metric, "diverged")
+        for level in levels:
+            band = fraction_interval(int((sign * reached > sign * level).sum()), n)
+            rows.append({**_where(place, method, metric), "threshold": level, **asdict(band)})
+    return pd.DataFrame(rows, columns=PROFILE_COLUMNS)

@@ -5,13 +5,12 @@ Which values those are is the reader's business (`bench.records.sweep`): `finals
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 
 from bench.metrics.catalogue import METRICS, Metric, find, ranked
-from bench.records.sweep import AXES, METHOD, SETTING, VALUE_COLUMNS, Comparison, Sweep, Table, as_sweep
+from bench.records.sweep import AXES, METHOD, SETTING, Comparison, Sweep, Table, as_sweep
+from bench.records.table import VALUE_COLUMNS
 from bench.stats.scores import Scores
 
 Method = tuple[str, str]
@@ -89,10 +88,6 @@ class Values:
         """In the order of METRICS."""
         found = {key[4] for key in self._ended}
         return [metric for metric in METRICS if metric in found]
-
-
-def tabled(rows: list[dict], columns: Sequence[str]) -> Table:
-    return pd.DataFrame(rows, columns=list(columns))
 
 
 def array(values: BySeed) -> Scores:

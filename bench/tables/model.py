@@ -35,20 +35,20 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """Numbers are NaN where there are none."""
+    """Numbers are NaN where there are none, as in a cell without a value."""
 
     metric: Metric
-    mean: float
-    low: float
+    mean: float = math.nan
+    low: float = math.nan
     """Of the 95 % interval."""
-    high: float
-    sd: float
+    high: float = math.nan
+    sd: float = math.nan
     """Over seeds."""
-    n: int
+    n: int = 0
     """Seeds."""
-    method: str
+    method: str = stats.interval([]).method
     """How the interval was made, or why there is none."""
-    places: int
+    places: int = 0
     """Decimals of the whole column."""
     mark: str = ""
     """A key of MARKS."""
@@ -103,10 +103,6 @@ class Cell:
         return "; ".join(part for part in (source, self.test) if part)
 
 
-def missing(metric: Metric) -> Cell:
-    return Cell(metric, math.nan, math.nan, math.nan, math.nan, 0, stats.interval([]).method, 0)
-
-
 @dataclass(frozen=True)
 class Row:
     method: int
@@ -134,14 +130,8 @@ class Model:
 
     def marked(self, metric: str, mark: str) -> list[int]:
         """Methods with this mark in the column, best first."""
-        return [
-            method
-            for method in self.comparison.ordered_by(metric)
-            if self.cells[metric].get(method, _NONE).mark == mark
-        ]
-
-
-_NONE = missing(describe(""))
+        cells = self.cells[metric]
+        return [i for i in self.comparison.ordered_by(metric) if i in cells and cells[i].mark == mark]
 
 
 def model(comparison: Comparison, metrics: Sequence[str] = ()) -> Model:
@@ -150,7 +140,7 @@ def model(comparison: Comparison, metrics: Sequence[str] = ()) -> Model:
     found = {metric: _column(comparison, describe(metric)) for metric in shown}
     order = comparison.order if comparison.metric in shown or not shown else comparison.ordered_by(shown[0])
     rows = [
-        Row(index, [found[m].get(index, missing(describe(m))) for m in shown], comparison.endings(index))
+        Row(index, [found[m].get(index, Cell(describe(m))) for m in shown], comparison.endings(index))
         for index in order
     ]
     return Model(comparison, [describe(metric) for metric in shown], rows)
@@ -173,7 +163,7 @@ def _column(comparison: Comparison, metric: Metric) -> dict[int, Cell]:
     value = comparison.baseline(metric.name)
     for index, method in enumerate(comparison.methods):
         if method.is_baseline and not math.isnan(value):
-            cells[index] = Cell(metric, value, math.nan, math.nan, math.nan, 1, OF_MEAN_IMAGE, places)
+            cells[index] = Cell(metric, value, n=1, method=OF_MEAN_IMAGE, places=places)
     return cells
 
 

@@ -171,7 +171,7 @@ def test_the_fingerprint_follows_the_pixels():
 
 
 def test_work_ahead_keeps_the_order_and_goes_at_most_two_batches_ahead(monkeypatch):
-    monkeypatch.setattr("bench.data.images.workers", lambda: 4)
+    monkeypatch.setattr("bench.data.images.cores", lambda: 4)
     taken = []
 
     def batches():

@@ -14,7 +14,8 @@ from bench import records
 from bench.metrics import catalogue
 from bench.records.folder import RunFolder
 from bench.records.methods import Method, Run, by_method, in_order, varying
-from bench.records.sweep import NOTHING, VALUE_COLUMNS, tidy
+from bench.records.sweep import NOTHING, tidy
+from bench.records.table import VALUE_COLUMNS
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
