@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from bench.figures.axes import far_apart, limits, log_axis, number_axis
-from bench.figures.sheet import POINT, ConditionSheet, Drawing, Sheet, estimates, heading, sentences
+from bench.figures.sheet import POINT, ConditionSheet, Drawing, Sheet, estimates, sentences
 from bench.figures.themes import GREY
 from bench.metrics import catalogue
 from bench.metrics.catalogue import describe
@@ -59,7 +59,7 @@ def _curves(sheet: Sheet, metric: str) -> Drawing | None:
             _panel(ax, sheet, points[points["posterior"] == posterior], cost)
             if low <= baseline <= high:
                 ax.axhline(baseline, **theme.reference, gid="reference")
-        words = f"test {heading(metric)}"
+        words = f"test {describe(metric).with_arrow}"
         axes[0].set_ylabel(f"{posterior}\n{words}" if len(posteriors) > 1 else words)
     grid[0, 0].set_ylim(low, high)
     number_axis(grid[0, 0].yaxis, 5)
@@ -169,7 +169,7 @@ def training(sheets: Sequence[ConditionSheet]) -> Drawing | None:
             look = {**sheet.theme.marked_line(looks[family]), "markevery": (place % every, every)}
             ax.plot(curve.index, curve, **look, gid=family)
         _diagnostic_axes([ax], name)
-        ax.set_ylabel(f"test {heading(name)}" if name == metric else TERMS[name])
+        ax.set_ylabel(f"test {describe(name).with_arrow}" if name == metric else TERMS[name])
     for ax in grid[len(panels) :]:
         ax.set_visible(False)
     for ax in grid[len(panels) - columns : len(panels)]:

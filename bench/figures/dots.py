@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bench.figures.axes import beyond, limits, number_axis
-from bench.figures.sheet import HOLLOW, ConditionSheet, Drawing, Sheet, estimates, heading, listed
+from bench.figures.sheet import HOLLOW, ConditionSheet, Drawing, Sheet, estimates, listed
 from bench.figures.themes import CHARACTER, MUTED
 from bench.metrics import catalogue
 from bench.metrics.catalogue import describe
@@ -127,7 +127,7 @@ def _panel(ax: Axes, sheet: Sheet, metric: str, rows: Table, heights: dict[int, 
         ax.text(0.5, heights[index], text, color=MUTED, fontsize=theme.tick_size, **place)
     if low <= baseline <= high:
         ax.axvline(baseline, **theme.reference, gid="reference")
-    ax.set(xlabel=heading(metric), ylabel="")
+    ax.set(xlabel=describe(metric).with_arrow, ylabel="")
     number_axis(ax.xaxis, 3)
 
 

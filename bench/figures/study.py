@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from bench.figures.axes import beyond, knob_axis, limits, number_axis
-from bench.figures.sheet import ConditionSheet, Drawing, estimates, heading, listed, sentences
+from bench.figures.sheet import ConditionSheet, Drawing, estimates, listed, sentences
 from bench.figures.styles import Style
 from bench.figures.themes import MUTED
 from bench.metrics.catalogue import describe
@@ -55,7 +55,8 @@ def knobs(sheets: Sequence[ConditionSheet]) -> Drawing | None:
         axes[0].set_ylim(limits(shown["estimate"], *(shown[end].fillna(shown[seed]) for end, seed in ENDS)))
         for ax, knob in zip(axes, columns, strict=True):
             drawn |= _panel(ax, sheet, metric, found.get((sheet, knob), []), points, looks)
-        axes[0].set_ylabel(f"{sheet.comparison.condition}\n{heading(metric)}" if several else heading(metric))
+        words = describe(metric).with_arrow
+        axes[0].set_ylabel(f"{sheet.comparison.condition}\n{words}" if several else words)
         number_axis(axes[0].yaxis, 5)
     for ax, knob in zip(grid[-1], columns, strict=True):
         mine = [line for (_, other), all_ in found.items() if other == knob for line in all_]
