@@ -108,7 +108,7 @@ class Theme:
         place: Any = "outside right upper" if self.stands_alone else "outside lower center"
         for columns in (1,) if self.stands_alone else range(len(handles), 0, -1):
             legend = figure.legend(**shared, loc=place, ncols=columns)
-            wide, high = legend.get_window_extent().size / figure.dpi
+            wide, high = (pixels / figure.dpi for pixels in legend.get_window_extent().size)
             if self.stands_alone:
                 figure.set_size_inches(width + wide, max(height, 0.3 + high))
             elif columns == 1 or wide <= 0.99 * width:
