@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from bench.figures.styles import Colour, Style, styles
+from bench.figures.styles import Colour, Style, rgb, styles
 from bench.tables.model import MARKS, MEANINGS
 from bench.text import counted, typeset
 
@@ -150,15 +150,15 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     """A look per name, in reading order."""
     return {
         name: Look(place, style, readable(style.colour, LIGHT), readable(style.colour, DARK))
-        for place, (name, style) in enumerate(styles(set(names)).items())
+        for place, (name, style) in enumerate(styles(names).items())
     }
 
 
 def readable(colour: Colour, background: str) -> str:
     """The colour, made darker or lighter until it stands out from the background, as #rrggbb."""
-    away = -0.01 if luminance(parsed(background)) > 0.5 else 0.01
+    away = -0.01 if luminance(rgb(background)) > 0.5 else 0.01
     hue, lightness, saturation = colorsys.rgb_to_hls(*colour)
-    while contrast(colour, parsed(background)) < CONTRAST and 0 < lightness < 1:
+    while contrast(colour, rgb(background)) < CONTRAST and 0 < lightness < 1:
         lightness = min(1.0, max(0.0, lightness + away))
         colour = colorsys.hls_to_rgb(hue, lightness, saturation)
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in colour)
@@ -174,9 +174,3 @@ def luminance(colour: Colour) -> float:
     """Relative luminance of an sRGB colour, 0 to 1."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def parsed(text: str) -> Colour:
-    """Of #rrggbb."""
-    red, green, blue = (int(text[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    return red, green, blue

@@ -7,7 +7,7 @@ from typing import Any
 from bench import stats
 from bench.metrics.catalogue import Metric, describe
 from bench.pages import _gallery, _terms
-from bench.pages._comparison import Column, Shown, between, columns, figure_sections, three
+from bench.pages._comparison import Shown, between, columns, figure_sections, three
 from bench.pages._page import Article, Section
 from bench.records.methods import Run
 from bench.records.study import TERMS, Condition, Study
@@ -81,28 +81,27 @@ def _settings(condition: Condition) -> dict[str, Any]:
     table = model(condition)
     found = columns(table)
     difference = Metric("difference", "to the best", "1", "", "other", "difference to the best setting, seed by seed")
-    found.insert(1, Column(difference, _to_best(condition)))
+    found.insert(1, (difference, _to_best(condition)))
     for name, title in TERMS.items():
         cells = {i: Shown(three(v[name]), v[name]) for i, v in condition.last_terms.items() if name in v}
         if cells:
-            found.append(Column(Metric(name, title, "1", "", "other", "in the last steps of training"), cells))
+            found.append((Metric(name, title, "1", "", "other", "in the last steps of training"), cells))
     return {"model": table, "columns": found, "ranked": condition.metric or ""}
 
 
 def _to_best(condition: Condition) -> dict[int, Shown]:
     cells, places = {}, describe(str(condition.metric)).places or 0
     for index, row in _differences(condition).items():
-        known = row["low"] == row["low"]
         p = f", p = {row['p_holm']:.2g} after Holm" if row["p_holm"] == row["p_holm"] else ""
-        small = between(row["low"], row["high"], places) if known else ""
+        small = between(row["low"], row["high"], places) if row["low"] == row["low"] else ""
         cells[index] = Shown(typeset(row["estimate"], places), row["estimate"], small, "", f"{row['verdict']}{p}")
-    best = condition.best(condition.metric) if condition.metric else None
+    best = condition.best(str(condition.metric))
     return cells if best is None else {best: Shown("best", 0.0, note="best mean"), **cells}
 
 
 def _differences(condition: Condition) -> dict[int, Mapping[str, Any]]:
     """By setting, against the best one, in the metric that ranks: rows of `stats.paired_differences`."""
-    best = condition.best(condition.metric) if condition.metric else None
+    best = condition.best(str(condition.metric))
     if best is None:
         return {}
     winner, values = condition.methods[best], condition.finals
