@@ -79,8 +79,7 @@ class Article:
 
 def render(folder: Path, articles: Sequence[Article], how: Any, colours: Iterable[Look]) -> str:
     """The HTML of the page of `folder`. `how` is what `_terms.how` gives, `colours` are those that the articles use."""
-    files = {name: (resources.files("bench.pages") / name).read_text() for name in ("page.css", "page.js")}
-    scripts = [files["page.js"]]
+    scripts = [(resources.files("bench.pages") / "page.js").read_text()]
     if charts := any(article.data for article in articles):
         scripts.insert(0, _vega())
     content = {
@@ -90,7 +89,6 @@ def render(folder: Path, articles: Sequence[Article], how: Any, colours: Iterabl
         "how": how,
         "colours": list(colours),
         "charts": charts,
-        "style": Markup(files["page.css"]),
         "scripts": [Markup(script) for script in scripts],
         "policy": _policy(scripts),
         "data": _embedded([article.data for article in articles]),

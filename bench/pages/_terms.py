@@ -58,18 +58,18 @@ def of_runs(runs: Iterable[Run], settings: Callable[[Mapping[str, Any]], Mapping
         if commit.endswith("+changes"):
             at = commit.split("+")[0][:12]
             warnings.append(f"Made with uncommitted changes on top of {at}: {counted(count, 'run')}.")
-    chosen, definitions = _facts(started, lambda run: settings(run.config)), _facts(started, _definitions)
+    chosen = _facts(started, lambda run: settings(run.config))
     return {
         "rows": [],
         "differences": [],
         "warnings": warnings,
         "equal": [name for name, values in environment.items() if len(values) == 1],
         "sizes": "",
-        "shared": [(name, values[0][0]) for name, values in chosen.items() if values[0][1] == len(started)],
+        "shared": {name: values for name, values in chosen.items() if values[0][1] == len(started)},
         "environment": environment,
         "dataset": _facts(started, lambda run: run.provenance.get("dataset")),
         "absent": _facts(started, lambda run: run.provenance.get("absent")),
-        "definitions": [(name, values[0][0]) for name, values in definitions.items()],
+        "definitions": _facts(started, _definitions),
     }
 
 
