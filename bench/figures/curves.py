@@ -71,11 +71,11 @@ def _curves(sheet: Sheet, metric: str) -> Drawing | None:
             number_axis(ax.xaxis, 4)
     drawn, ended = set(points["name"]), points["diverged"].any()
     looks = {name: theme.marked_line(sheet.styles[name]) for name in sheet.followed if name in drawn}
+    others = len(drawn) - len(looks)
     handles = [Line2D([], [], **look, label=sheet.marked(sheet.labels[name], [name])) for name, look in looks.items()]
-    handles += sheet.others_line(len(drawn) - len(looks))
+    handles += sheet.others_line(others)
     handles += [Line2D([], [], marker="x", color="black", linewidth=0.5, label="diverged after this")] * bool(ended)
     theme.add_legend(figure, handles + [theme.reference_line()] * bool(low <= baseline <= high))
-    others = len(drawn) - len(looks)
     means = points[~points["diverged"]]
     caption = sheet.caption(
         f"{describe(metric).title} on the test images of {sheet.comparison.title} during training, against optimiser "
@@ -153,8 +153,8 @@ def training(sheets: Sequence[ConditionSheet]) -> Drawing | None:
     metric = condition.metric
     if metric is None or not study.terms:
         return None
-    best = {family: condition.best(metric, condition.of_family(family)) for family in study.families}
-    chosen = {family: index for family, index in best.items() if index is not None}
+    best = ((family, condition.best(metric, condition.of_family(family))) for family in study.families)
+    chosen = {family: index for family, index in best if index is not None}
     panels, looks = [metric, *study.terms], sheet.family_styles(study.families)
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)

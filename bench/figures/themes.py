@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib.style
 import seaborn
@@ -24,7 +24,6 @@ CHARACTER = 0.52
 
 @dataclass(frozen=True)
 class Theme:
-    name: Literal["screen", "paper"]
     narrow: float
     """Inches, and so is `wide`. Figures have one of these widths; a legend on the right is added to it."""
     wide: float
@@ -169,7 +168,6 @@ class Theme:
 
 
 SCREEN = Theme(
-    name="screen",
     narrow=5.0,
     wide=9.0,
     # a picture of 2**16 pixels is the most that matplotlib draws
@@ -185,7 +183,6 @@ SCREEN = Theme(
     stands_alone=True,
 )
 PAPER = Theme(
-    name="paper",
     # ICML and CVPR; it also stands in the single column of NeurIPS and ICLR, which is 5.5 wide
     narrow=3.25,
     # ICML's two columns with the gap between them; CVPR has 6.875
@@ -205,4 +202,4 @@ PAPER = Theme(
     longest_name=44,
     stands_alone=False,
 )
-THEMES = {theme.name: theme for theme in (SCREEN, PAPER)}
+THEMES = {"screen": SCREEN, "paper": PAPER}

@@ -24,11 +24,7 @@ DISTORTION_AND_PERCEPTION = ("psnr", "rfid")
 """The two sides of the rate-distortion-perception trade-off."""
 HEIGHT = 2.2
 """Inches of a panel."""
-COSTS = {
-    "decodes": "decoder evaluations ↓",
-    "seconds": "training time [s] ↓",
-    "bits": "rate [bits per image]",
-}
+COSTS = {"decodes": "decoder evaluations ↓", "seconds": "training time [s] ↓", "bits": "rate [bits per image]"}
 SPREAD = {"decodes": 1.05, "seconds": 1.2, "bits": 1.05}
 """Costs that differ by less than such a factor are the same: there is nothing to trade."""
 CLOCK = 2.0

@@ -93,27 +93,24 @@ def render(folder: Path, articles: Sequence[Article], how: Any, colours: Iterabl
         "policy": _policy(scripts),
         "data": _embedded([article.data for article in articles]),
     }
-    return _environment().get_template("page.html.j2").render(content)
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    """Whatever is filled in is escaped, and must be there."""
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("bench.pages", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters |= {"number": typeset, "soft": _soft, "counted": counted}
-    made.globals |= {"MARKERS": MARKERS, "MARKS": MARKS, "MEANINGS": MEANINGS}
-    return made
+    return _TEMPLATES.get_template("page.html.j2").render(content)
 
 
 def _soft(name: str) -> Markup:
     """A name of code that may break where its parts end."""
     return Markup("<wbr>").join(re.split(r"(?<=[:,=/_])(?=[^:,=/_ ])", name))
+
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("bench.pages", "."),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+"""Whatever is filled in is escaped, and must be there."""
+_TEMPLATES.filters |= {"number": typeset, "soft": _soft, "counted": counted}
+_TEMPLATES.globals |= {"MARKERS": MARKERS, "MARKS": MARKS, "MEANINGS": MEANINGS}
 
 
 def _embedded(content: Any) -> Markup:

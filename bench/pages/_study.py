@@ -1,7 +1,7 @@
 """The article of an ablation: the answer in sentences, its figures, and every setting in a table."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bench import stats
@@ -20,15 +20,12 @@ from bench.text import counted, typed, typeset
 AS_IN_PRESET = "as in the preset"
 
 
-Drawings = Sequence[tuple[Any, bytes]]
-"""What `bench.figures.drawings` gives, with the PNG of each."""
-
-
-def article(study: Study, drawn: Drawings) -> Article:
+def article(study: Study, drawn: Iterable[tuple[Any, bytes]]) -> Article:
+    """`drawn` is what `bench.figures.drawings` gives, with the PNG of each."""
     return Article(f"Ablation: {study.name}", study.about, _facts(study), list(_sections(study, drawn)))
 
 
-def _sections(study: Study, drawn: Drawings) -> Iterator[Section]:
+def _sections(study: Study, drawn: Iterable[tuple[Any, bytes]]) -> Iterator[Section]:
     yield Section("answer", "Answer", _answer(study), "Which is best, and is that more than luck?")
     yield from figure_sections(drawn)
     tables = [(condition.condition or AS_IN_PRESET, _settings(condition)) for condition in study.conditions]
@@ -145,7 +142,6 @@ def _rows(study: Study, condition: Condition) -> Iterator[dict[str, Any]]:
 
 
 def _facts(study: Study) -> list[str]:
-    """Short facts for under the title."""
     variants = {(s.label, c.methods[i].posterior) for c in study.conditions for i, s in enumerate(c.settings)}
     facts = list(dict.fromkeys(f"{c.dataset}, preset {c.preset}" for c in study.conditions))
     facts.append(counted(len(variants), "setting"))

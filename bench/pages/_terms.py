@@ -109,24 +109,18 @@ def _span(values: Iterable[Any], show: Callable[[Any], str]) -> str:
 
 def _judged(comparison: Comparison) -> tuple[list[str], list[str]]:
     """What a sceptic would ask about seeds, codes and images, in sentences, and the names of what is equal."""
-    found, equal = [], []
     done = {i: frozenset(run.seed for run in runs if run.state == "done") for i, runs in comparison.runs.items()}
     finished = {mine for i, mine in done.items() if mine and not comparison.methods[i].is_baseline}
-    if len(finished) > 1:
-        found.append("Methods finished different seeds; comparisons use the seeds that two methods share.")
-    elif finished:
-        equal.append("finished seeds")
     bits = sorted({b for run in comparison.compared if (b := _bits(run.config)) is not None})
-    if len(bits) > 1:
-        texts = ", ".join(number(b, 1) for b in bits)
-        found.append(f"Methods have latents of different capacity: {texts} bits per image.")
-    elif bits:
-        equal.append("bits per image")
-    if len(comparison.images) > 1:
-        found.append(f"Numbers of test images differ: {', '.join(typeset(n, 0) for n in comparison.images)}.")
-    elif comparison.images:
-        equal.append("number of test images")
-    return found, equal
+    capacities, sizes = ", ".join(number(b, 1) for b in bits), ", ".join(typeset(n, 0) for n in comparison.images)
+    seeds_differ = "Methods finished different seeds; comparisons use the seeds that two methods share."
+    judged = (
+        ("finished seeds", finished, seeds_differ),
+        ("bits per image", bits, f"Methods have latents of different capacity: {capacities} bits per image."),
+        ("number of test images", comparison.images, f"Numbers of test images differ: {sizes}."),
+    )
+    unequal = [sentence for _, values, sentence in judged if len(values) > 1]
+    return unequal, [name for name, values, _ in judged if len(values) == 1]
 
 
 def _sizes(comparison: Comparison) -> tuple[list[str], str]:
