@@ -138,16 +138,19 @@ class Sheet:
         rows = finals[finals["metric"] == metric].dropna(subset="value")
         return rows[["method", "value"]].assign(name=rows["estimator"])
 
-    def diverged(self, name: str, posterior: str) -> tuple[int, int]:
-        """How many of its runs, and how many finished or diverged."""
-        index = self.index.get((name, posterior))
-        states = Counter(run.state for run in self.comparison.runs[index]) if index is not None else Counter()
+    def named(self, names: Iterable[str]) -> list[int]:
+        """Methods called so, the posteriors of one name beside each other."""
+        keys = ((name, posterior) for name in names for posterior in self.posteriors)
+        return [self.index[key] for key in keys if key in self.index]
+
+    def diverged(self, index: int) -> tuple[int, int]:
+        """How many of a method's runs, and how many finished or diverged."""
+        states = Counter(run.state for run in self.comparison.runs[index])
         return states["diverged"], states["diverged"] + states["done"]
 
     def marked(self, label: str, names: Iterable[str]) -> str:
         """The label of these names, with a sign if some of their runs diverged."""
-        counts = [self.diverged(name, posterior) for name in names for posterior in self.posteriors]
-        lost, all_ = (sum(numbers) for numbers in zip(*counts, strict=True))
+        lost, all_ = (sum(numbers) for numbers in zip(*map(self.diverged, self.named(names)), strict=True))
         sign = f"({lost}/{all_} diverged)" if self.theme.stands_alone else "†"
         return f"{label} {sign}" if lost else label
 
@@ -200,8 +203,8 @@ class Sheet:
         """The sentences of a figure, and what all figures say: which runs, marks, and names. `metrics` are those whose
         value for the mean training image may be a line."""
         names = self.names if names is None else names
-        counts = {(name, posterior): self.diverged(name, posterior) for name in names for posterior in self.posteriors}
-        lost = [f"{n} of {all_} of {name}, {posterior}" for (name, posterior), (n, all_) in counts.items() if n]
+        counts = [(self.comparison.methods[i], *self.diverged(i)) for i in self.named(names)]
+        lost = [f"{n} of {all_} of {method.name}, {method.posterior}" for method, n, all_ in counts if n]
         known = {metric: self.comparison.baseline(metric) for metric in metrics}
         scores = [f"{describe(m).title} {value:.4g}" for m, value in known.items() if not math.isnan(value)]
         short = [f"{self.labels[name]} is {name}" for name in names if "…" in self.labels[name]]

@@ -91,12 +91,10 @@ def _thinned(points: Table) -> Table:
 
 
 def _columns(rows: Table) -> dict[str, list]:
-    whole = {"m": rows["method"], "step": rows["step"], "n": rows["seeds"]}
-    others = {cost: rows[cost] for cost in COSTS if cost != "step"}
-    others |= {"y": rows["mean"], "lo": rows["low"], "hi": rows["high"]}
-    return {key: values.astype(int).tolist() for key, values in whole.items()} | {
-        key: significant(values) for key, values in others.items()
-    }
+    whole = {"m": "method", "step": "step", "n": "seeds"}
+    others = {"y": "mean", "lo": "low", "hi": "high", **{cost: cost for cost in COSTS if cost != "step"}}
+    counts = {key: rows[column].astype(int).tolist() for key, column in whole.items()}
+    return counts | {key: significant(rows[column]) for key, column in others.items()}
 
 
 def _lines(rows: Table) -> list[dict[str, Any]]:
