@@ -143,9 +143,7 @@ def _subjects(source: "Source", theme: "Theme") -> "list[tuple[str, str, Sheet |
         sheets = [ConditionSheet(one, theme, runs, source) for one in source.conditions if one.metric]
         return [("", "study", sheets)]
     mine = source.comparisons
-    places = (
-        list(unlike("_" + slug(f"{one.dataset}-{one.preset}") for one in mine)) if len(mine) > 1 else [""] * len(mine)
-    )
+    places = unlike("_" + slug(f"{one.dataset}-{one.preset}") for one in mine) if len(mine) > 1 else [""] * len(mine)
     kinds = ["gradients" if len(one.gradients) else "comparison" for one in mine]
     return [(place, kind, Sheet(one, theme, runs)) for place, kind, one in zip(places, kinds, mine, strict=True)]
 

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from bench.figures.axes import far_apart, limits, log_axis, number_axis
-from bench.figures.sheet import POINT, ConditionSheet, Drawing, Sheet, estimates, heading, sentences
+from bench.figures.sheet import POINT, ConditionSheet, Drawing, Sheet, estimates, sentences
 from bench.figures.themes import GREY
 from bench.metrics import catalogue
 from bench.metrics.catalogue import describe
@@ -59,7 +59,7 @@ def _curves(sheet: Sheet, metric: str) -> Drawing | None:
             _panel(ax, sheet, points[points["posterior"] == posterior], cost)
             if low <= baseline <= high:
                 ax.axhline(baseline, **theme.reference, gid="reference")
-        words = f"test {heading(metric)}"
+        words = f"test {describe(metric).with_arrow}"
         axes[0].set_ylabel(f"{posterior}\n{words}" if len(posteriors) > 1 else words)
     grid[0, 0].set_ylim(low, high)
     number_axis(grid[0, 0].yaxis, 5)
@@ -71,11 +71,11 @@ def _curves(sheet: Sheet, metric: str) -> Drawing | None:
             number_axis(ax.xaxis, 4)
     drawn, ended = set(points["name"]), points["diverged"].any()
     looks = {name: theme.marked_line(sheet.styles[name]) for name in sheet.followed if name in drawn}
+    others = len(drawn) - len(looks)
     handles = [Line2D([], [], **look, label=sheet.marked(sheet.labels[name], [name])) for name, look in looks.items()]
-    handles += sheet.others_line(len(drawn) - len(looks))
+    handles += sheet.others_line(others)
     handles += [Line2D([], [], marker="x", color="black", linewidth=0.5, label="diverged after this")] * bool(ended)
     theme.add_legend(figure, handles + [theme.reference_line()] * bool(low <= baseline <= high))
-    others = len(drawn) - len(looks)
     means = points[~points["diverged"]]
     caption = sheet.caption(
         f"{describe(metric).title} on the test images of {sheet.comparison.title} during training, against optimiser "
@@ -153,8 +153,8 @@ def training(sheets: Sequence[ConditionSheet]) -> Drawing | None:
     metric = condition.metric
     if metric is None or not study.terms:
         return None
-    best = {family: condition.best(metric, condition.of_family(family)) for family in study.families}
-    chosen = {family: index for family, index in best.items() if index is not None}
+    best = ((family, condition.best(metric, condition.of_family(family))) for family in study.families)
+    chosen = {family: index for family, index in best if index is not None}
     panels, looks = [metric, *study.terms], sheet.family_styles(study.families)
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -169,7 +169,7 @@ def training(sheets: Sequence[ConditionSheet]) -> Drawing | None:
             look = {**sheet.theme.marked_line(looks[family]), "markevery": (place % every, every)}
             ax.plot(curve.index, curve, **look, gid=family)
         _diagnostic_axes([ax], name)
-        ax.set_ylabel(f"test {heading(name)}" if name == metric else TERMS[name])
+        ax.set_ylabel(f"test {describe(name).with_arrow}" if name == metric else TERMS[name])
     for ax in grid[len(panels) :]:
         ax.set_visible(False)
     for ax in grid[len(panels) - columns : len(panels)]:

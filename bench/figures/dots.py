@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from bench.figures.axes import beyond, limits, number_axis
-from bench.figures.sheet import HOLLOW, ConditionSheet, Drawing, Sheet, estimates, heading, listed
+from bench.figures.sheet import HOLLOW, ConditionSheet, Drawing, Sheet, estimates, listed
 from bench.figures.themes import CHARACTER, MUTED
 from bench.metrics import catalogue
 from bench.metrics.catalogue import describe
@@ -91,7 +91,7 @@ def _heights(sheet: Sheet, names: Sequence[str]) -> dict[int, float]:
     """Where each method lies: the posteriors of one name below each other in its row."""
     found: dict[int, float] = {}
     for row, name in enumerate(names):
-        mine = [sheet.index[name, posterior] for posterior in sheet.posteriors if (name, posterior) in sheet.index]
+        mine = sheet.named([name])
         found |= {index: row + (place + 0.5) / len(mine) - 0.5 for place, index in enumerate(mine)}
     return found
 
@@ -120,14 +120,13 @@ def _panel(ax: Axes, sheet: Sheet, metric: str, rows: Table, heights: dict[int, 
         seaborn.scatterplot(mine, x="estimate", **look, s=theme.marker_size(shape) ** 2)
         ax.collections[-1].set(edgecolor=colours[name], facecolor="white" if posterior == HOLLOW else colours[name])
     for index in heights.keys() - set(means["method"]):
-        method = sheet.comparison.methods[index]
-        lost, all_ = sheet.diverged(method.name, method.posterior)
+        lost, all_ = sheet.diverged(index)
         text, gid = ("diverged", "diverged") if lost == all_ else (NO_VALUE, "missing")
         place = {"transform": ax.get_yaxis_transform(), "ha": "center", "va": "center", "gid": gid}
         ax.text(0.5, heights[index], text, color=MUTED, fontsize=theme.tick_size, **place)
     if low <= baseline <= high:
         ax.axvline(baseline, **theme.reference, gid="reference")
-    ax.set(xlabel=heading(metric), ylabel="")
+    ax.set(xlabel=describe(metric).with_arrow, ylabel="")
     number_axis(ax.xaxis, 3)
 
 
@@ -149,8 +148,7 @@ def _map(figure: Figure, ax: Axes, sheet: Sheet, uses: Table, heights: dict[int,
     last, scale = int(uses["position"].max()), Normalize(0, uses["value"].max())
     for index, y in heights.items():
         strip = uses[uses["method"] == index].set_index("position")["value"].reindex(range(last + 1))
-        name = sheet.comparison.methods[index].name
-        half = 0.46 / sum(other == name for other, _ in sheet.index)
+        half = 0.46 / len(sheet.named([sheet.comparison.methods[index].name]))
         ax.imshow(
             strip.to_numpy(float)[None], aspect="auto", interpolation="nearest", cmap="cividis", norm=scale,
             extent=(-0.5, last + 0.5, y + half, y - half), gid=sheet.comparison.label(index),

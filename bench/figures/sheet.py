@@ -94,18 +94,18 @@ class Sheet:
         """By name: the estimator, whatever its settings."""
         return {name: self.comparison.methods[i].estimator for (name, _), i in self.index.items()}
 
-    def looks(self, called: Mapping[str, str]) -> dict[str, Style]:
-        """Of what is called so, by what `styles` knows it by."""
-        known = styles(called.values())
-        return told_apart(called) if self.theme.in_grey else {name: known[style] for name, style in called.items()}
-
     @functools.cached_property
     def styles(self) -> dict[str, Style]:
         """Of every name, best first."""
-        return self.looks({name: self.comparison.methods[i].style for (name, _), i in self.index.items()})
+        return self._looks({name: self.comparison.methods[i].style for (name, _), i in self.index.items()})
 
     def family_styles(self, families: Sequence[str]) -> dict[str, Style]:
-        return self.looks({family: family for family in families})
+        return self._looks({family: family for family in families})
+
+    def _looks(self, called: Mapping[str, str]) -> dict[str, Style]:
+        """By what each is called, from what `styles` knows it by; in print, told apart in grey too."""
+        known = styles(called.values())
+        return {n: known[one] for n, one in called.items()} if self.theme.stands_alone else told_apart(called)
 
     def measured(self, names: Iterable[str]) -> list[str]:
         """Those of the metrics that some method has a value of."""
@@ -138,16 +138,19 @@ class Sheet:
         rows = finals[finals["metric"] == metric].dropna(subset="value")
         return rows[["method", "value"]].assign(name=rows["estimator"])
 
-    def diverged(self, name: str, posterior: str) -> tuple[int, int]:
-        """How many of its runs, and how many finished or diverged."""
-        index = self.index.get((name, posterior))
-        states = Counter(run.state for run in self.comparison.runs[index]) if index is not None else Counter()
+    def named(self, names: Iterable[str]) -> list[int]:
+        """Methods called so, the posteriors of one name beside each other."""
+        keys = ((name, posterior) for name in names for posterior in self.posteriors)
+        return [self.index[key] for key in keys if key in self.index]
+
+    def diverged(self, index: int) -> tuple[int, int]:
+        """How many of a method's runs, and how many finished or diverged."""
+        states = Counter(run.state for run in self.comparison.runs[index])
         return states["diverged"], states["diverged"] + states["done"]
 
     def marked(self, label: str, names: Iterable[str]) -> str:
         """The label of these names, with a sign if some of their runs diverged."""
-        counts = [self.diverged(name, posterior) for name in names for posterior in self.posteriors]
-        lost, all_ = (sum(numbers) for numbers in zip(*counts, strict=True))
+        lost, all_ = (sum(numbers) for numbers in zip(*map(self.diverged, self.named(names)), strict=True))
         sign = f"({lost}/{all_} diverged)" if self.theme.stands_alone else "†"
         return f"{label} {sign}" if lost else label
 
@@ -200,12 +203,8 @@ class Sheet:
         """The sentences of a figure, and what all figures say: which runs, marks, and names. `metrics` are those whose
         value for the mean training image may be a line."""
         names = self.names if names is None else names
-        lost = [
-            f"{self.diverged(name, posterior)[0]} of {self.diverged(name, posterior)[1]} of {name}, {posterior}"
-            for name in names
-            for posterior in self.posteriors
-            if self.diverged(name, posterior)[0]
-        ]
+        counts = [(self.comparison.methods[i], *self.diverged(i)) for i in self.named(names)]
+        lost = [f"{n} of {all_} of {method.name}, {method.posterior}" for method, n, all_ in counts if n]
         known = {metric: self.comparison.baseline(metric) for metric in metrics}
         scores = [f"{describe(m).title} {value:.4g}" for m, value in known.items() if not math.isnan(value)]
         short = [f"{self.labels[name]} is {name}" for name in names if "…" in self.labels[name]]
@@ -271,11 +270,6 @@ def listed(metrics: Iterable[str]) -> str:
     known = [describe(metric) for metric in dict.fromkeys(metrics)]
     *others, last = (one.title + (f" ({one.unit})" if one.suffix else "") for one in known)
     return f"{', '.join(others)} and {last}" if others else last
-
-
-def heading(metric: str) -> str:
-    """Title, unit, and which way is better."""
-    return f"{describe(metric).heading} {describe(metric).arrow}".strip()
 
 
 def estimates(rows: Table, what: str, *, dots: bool = False, bands: bool = False) -> str:

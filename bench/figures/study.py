@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from bench.figures.axes import beyond, knob_axis, limits, number_axis
-from bench.figures.sheet import ConditionSheet, Drawing, estimates, heading, listed, sentences
+from bench.figures.sheet import ConditionSheet, Drawing, estimates, listed, sentences
 from bench.figures.styles import Style
 from bench.figures.themes import MUTED
 from bench.metrics.catalogue import describe
@@ -34,11 +34,9 @@ def knobs(sheets: Sequence[ConditionSheet]) -> Drawing | None:
     """A column per numeric knob, a line per family: mean, interval and seeds. A row per metric, or per condition."""
     study, theme, several = sheets[0].study, sheets[0].theme, len(sheets) > 1
     found = {
-        (sheet, knob): lines(study, knob, sheet.comparison)
-        for sheet in sheets
-        for knob in knobs_of(study, sheet.comparison)
+        one: {knob: lines(study, knob, one.comparison) for knob in knobs_of(study, one.comparison)} for one in sheets
     }
-    columns = list(dict.fromkeys(knob for _, knob in found))
+    columns = list(dict.fromkeys(knob for mine in found.values() for knob in mine))
     metrics = sheets[0].quality_and_bound
     if not columns or not metrics:
         return None
@@ -54,12 +52,12 @@ def knobs(sheets: Sequence[ConditionSheet]) -> Drawing | None:
         shown = points[~points["beyond"]]
         axes[0].set_ylim(limits(shown["estimate"], *(shown[end].fillna(shown[seed]) for end, seed in ENDS)))
         for ax, knob in zip(axes, columns, strict=True):
-            drawn |= _panel(ax, sheet, metric, found.get((sheet, knob), []), points, looks)
-        axes[0].set_ylabel(f"{sheet.comparison.condition}\n{heading(metric)}" if several else heading(metric))
+            drawn |= _panel(ax, sheet, metric, found[sheet], knob, points, looks)
+        words = describe(metric).with_arrow
+        axes[0].set_ylabel(f"{sheet.comparison.condition}\n{words}" if several else words)
         number_axis(axes[0].yaxis, 5)
     for ax, knob in zip(grid[-1], columns, strict=True):
-        mine = [line for (_, other), all_ in found.items() if other == knob for line in all_]
-        knob_axis(ax, knob, [value for line in mine for value, _ in line.points])
+        knob_axis(ax, knob, [value for one in found.values() for line in one.get(knob, ()) for value, _ in line.points])
     handles = [Line2D([], [], **theme.marked_line(looks[f]), label=f) for f in study.families if f in drawn]
     if not all(drawn.values()):
         handles.append(Line2D([], [], color=MUTED, linestyle=(0, (2, 2)), linewidth=1, label="no knob of its own here"))
@@ -76,14 +74,11 @@ def knobs(sheets: Sequence[ConditionSheet]) -> Drawing | None:
 
 
 def _panel(
-    ax: Axes,
-    sheet: ConditionSheet,
-    metric: str,
-    found: list[Line],
-    points: Table,
+    ax: Axes, sheet: ConditionSheet, metric: str, by_knob: Mapping[str, list[Line]], knob: str, points: Table,
     looks: Mapping[str, Style],
-) -> dict[str, bool]:
+) -> dict[str, bool]:  # fmt: skip
     """Returns the families drawn, and whether they have a line."""
+    found = by_knob.get(knob, [])
     drawn = found if len(found) <= LINES else _envelopes(found, points, metric)
     ends: dict[str, list[tuple[float, float]]] = {}
     for line, note in zip(drawn, told_apart(drawn), strict=True):
@@ -96,14 +91,9 @@ def _panel(
         where = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
         ax.annotate(note, tuple(np.mean(places, axis=0)), **where, fontsize=sheet.theme.tick_size, color=MUTED)
     families = {line.family: True for line in drawn}
-    settings = sheet.comparison.settings
-    with_lines = {
-        line.family
-        for knob in knobs_of(sheet.study, sheet.comparison)
-        for line in lines(sheet.study, knob, sheet.comparison)
-    }
+    with_lines = {line.family for mine in by_knob.values() for line in mine}
     for index, value in points["estimate"][~points["beyond"]].items() if found else ():
-        mine = settings[int(str(index))].families
+        mine = sheet.comparison.settings[int(str(index))].families
         if not with_lines.intersection(mine):
             families[mine[0]] = False
             ax.axhline(value, color=looks[mine[0]].colour, linestyle=(0, (2, 2)), linewidth=1, zorder=1)
@@ -133,17 +123,15 @@ def _draw_line(ax: Axes, sheet: ConditionSheet, line: Line, metric: str, points:
     ax.plot(*np.reshape(means, (-1, 2)).T, **sheet.theme.marked_line(look), gid="mean")
 
 
-def _envelopes(found: list[Line], points: Table, metric: str) -> list[Line]:
+def _envelopes(found: list[Line], means: Table, metric: str) -> list[Line]:
     """Of each family the best setting at every value."""
-    badness = (-describe(metric).sign * points["estimate"]).to_dict()
+    badness = (-describe(metric).sign * means["estimate"]).to_dict()
     merged = []
     for family in dict.fromkeys(line.family for line in found):
-        by_value: dict[float, list[int]] = {}
-        for line in found:
-            for value, index in line.points if line.family == family else []:
-                by_value.setdefault(value, []).append(index)
-        best = {value: min(mine, key=lambda index: badness.get(index, math.inf)) for value, mine in by_value.items()}
-        merged.append(Line(family, {}, sorted(best.items())))
+        points = [point for line in found if line.family == family for point in line.points]
+        # of one value the last stays
+        best_last = sorted(points, key=lambda point: badness.get(point[1], math.inf), reverse=True)
+        merged.append(Line(family, {}, sorted(dict(best_last).items())))
     return merged
 
 
@@ -164,9 +152,7 @@ def sensitivity(sheets: Sequence[ConditionSheet]) -> Drawing | None:
         jitter, look = np.linspace(-0.2, 0.2, len(cells)) if len(cells) > 1 else np.zeros(1), looks[band.family]
         dot = {"linestyle": "", "marker": "o", "markersize": 3 * theme.scale, "alpha": 0.65, "markeredgewidth": 0}
         panels[-1].plot(cells, row + jitter, color=look.colour, **dot)
-        panels[-1].plot(
-            [np.median(cells)] * 2, [row - 0.32, row + 0.32], color=look.colour, linewidth=1.5 * theme.scale
-        )
+        panels[-1].vlines(np.median(cells), row - 0.32, row + 0.32, color=look.colour, linewidth=1.5 * theme.scale)
     ax, words = panels[-1], " of the condition" if several else ""
     ax.axvspan(0, TOLERANCE, color=GOOD, alpha=0.6, linewidth=0, zorder=0)
     ax.set_xlim(-0.08, WORST * 1.06)
@@ -229,10 +215,9 @@ def conditions(sheets: Sequence[ConditionSheet]) -> Drawing | None:
         annot_kws={"fontsize": theme.tick_size - 1}, linewidths=0.5, yticklabels=names, xticklabels=named,
         cbar_kws={"label": "PSNR below the best [dB]", "shrink": 0.6},
     )  # fmt: skip
-    ax.tick_params(axis="x", labelrotation=45, length=0)
-    for tick in ax.get_xticklabels():
-        tick.set_horizontalalignment("right")
-    ax.tick_params(axis="y", labelrotation=0, length=0)
+    ax.tick_params(length=0)
+    ax.set_xticklabels(ax.get_xticklabels(), rotation=45, ha="right")
+    ax.set_yticklabels(ax.get_yticklabels(), rotation=0)
     caption = sentences(
         f"Mean PSNR below the best of the same condition [dB], {study.name}; conditions are not compared.",
         "lost: all runs diverged. Empty: not finished." if not np.isfinite(table).all() else "",

@@ -96,7 +96,7 @@ def of_families(study: "Study") -> dict[str, Style]:
     several = len({setting.estimator for setting in study.settings}) > 1
     if several and groups == study.families:
         return shared
-    cases = {name: _rgb(_CASES[place % len(_CASES)]) for place, name in enumerate(groups)}
+    cases = {name: rgb(_CASES[place % len(_CASES)]) for place, name in enumerate(groups)}
     found: dict[str, Style] = {}
     for place, family in enumerate(study.families):
         group = family.split(", ")[0]
@@ -115,12 +115,13 @@ def _claim(preferred: int, size: int, taken: set[int]) -> int:
 
 def _tone(anchor: str, slot: int) -> Colour:
     """The anchor colour, a little lighter or darker and turned by a few degrees of hue."""
-    hue, lightness, saturation = colorsys.rgb_to_hls(*_rgb(anchor))
+    hue, lightness, saturation = colorsys.rgb_to_hls(*rgb(anchor))
     lighter = _LIGHTER[slot % len(_LIGHTER)]
     lightness += lighter * (1 - lightness if lighter > 0 else lightness)
     return colorsys.hls_to_rgb((hue + _HUE_SHIFTS[slot % len(_HUE_SHIFTS)]) % 1, lightness, saturation)
 
 
-def _rgb(code: str) -> Colour:
+def rgb(code: str) -> Colour:
+    """Of #rrggbb."""
     red, green, blue = (int(code[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return red, green, blue

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib.style
 import seaborn
@@ -24,7 +24,6 @@ CHARACTER = 0.52
 
 @dataclass(frozen=True)
 class Theme:
-    name: Literal["screen", "paper"]
     narrow: float
     """Inches, and so is `wide`. Figures have one of these widths; a legend on the right is added to it."""
     wide: float
@@ -41,13 +40,11 @@ class Theme:
     dpi: int
     told_apart: int
     """Methods with a look of their own in figures that show them by their looks; the rest is grey."""
-    in_grey: bool
-    """Whether markers alone must tell methods apart."""
     longest_name: int
     """Characters of a name that are printed."""
-    legend: Literal["right", "below"]
     stands_alone: bool
-    """Whether there may be no caption: then a title says what is drawn, and names say how many runs diverged."""
+    """On a screen there may be no caption: a title says what is drawn, names say how many runs diverged, and the legend
+    is on the right. In print it is below, and markers alone must tell methods apart in grey."""
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -107,18 +104,17 @@ class Theme:
         shared: dict[str, Any] = {"handles": handles, "title": title or None, "alignment": "left"}
         shared["handlelength"] = 2.8 if both else 1.8
         width, height = figure.get_size_inches()
-        place: Any = {"below": "outside lower center", "right": "outside right upper"}[self.legend]
-        for columns in range(len(handles), 0, -1) if self.legend == "below" else (1,):
+        place: Any = "outside right upper" if self.stands_alone else "outside lower center"
+        for columns in (1,) if self.stands_alone else range(len(handles), 0, -1):
             legend = figure.legend(**shared, loc=place, ncols=columns)
             wide, high = (pixels / figure.dpi for pixels in legend.get_window_extent().size)
-            if self.legend == "right":
+            if self.stands_alone:
                 figure.set_size_inches(width + wide, max(height, 0.3 + high))
-            elif columns > 1 and wide > 0.99 * width:
-                legend.remove()
-                continue
-            else:
+            elif columns == 1 or wide <= 0.99 * width:
                 figure.set_figheight(height + high)
-            return
+                return
+            else:
+                legend.remove()
 
     def entitle(self, figure: Figure, text: str) -> None:
         """At the left above all. The figure grows by it."""
@@ -172,7 +168,6 @@ class Theme:
 
 
 SCREEN = Theme(
-    name="screen",
     narrow=5.0,
     wide=9.0,
     # a picture of 2**16 pixels is the most that matplotlib draws
@@ -184,13 +179,10 @@ SCREEN = Theme(
     kinds=("png",),
     dpi=200,
     told_apart=40,
-    in_grey=False,
     longest_name=60,
-    legend="right",
     stands_alone=True,
 )
 PAPER = Theme(
-    name="paper",
     # ICML and CVPR; it also stands in the single column of NeurIPS and ICLR, which is 5.5 wide
     narrow=3.25,
     # ICML's two columns with the gap between them; CVPR has 6.875
@@ -207,9 +199,7 @@ PAPER = Theme(
     dpi=300,
     # more nobody tells apart in print
     told_apart=12,
-    in_grey=True,
     longest_name=44,
-    legend="below",
     stands_alone=False,
 )
-THEMES = {theme.name: theme for theme in (SCREEN, PAPER)}
+THEMES = {"screen": SCREEN, "paper": PAPER}

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from bench import stats
 from bench.figures.axes import beyond, far_apart, limits, log_axis, number_axis
-from bench.figures.sheet import HOLLOW, ConditionSheet, Drawing, Sheet, estimates, heading, listed
+from bench.figures.sheet import HOLLOW, ConditionSheet, Drawing, Sheet, estimates, listed
 from bench.figures.styles import Style
 from bench.figures.themes import GREY, MUTED, Theme
 from bench.metrics.catalogue import describe
@@ -24,11 +24,7 @@ DISTORTION_AND_PERCEPTION = ("psnr", "rfid")
 """The two sides of the rate-distortion-perception trade-off."""
 HEIGHT = 2.2
 """Inches of a panel."""
-COSTS = {
-    "decodes": "decoder evaluations ↓",
-    "seconds": "training time [s] ↓",
-    "bits": "rate [bits per image]",
-}
+COSTS = {"decodes": "decoder evaluations ↓", "seconds": "training time [s] ↓", "bits": "rate [bits per image]"}
 SPREAD = {"decodes": 1.05, "seconds": 1.2, "bits": 1.05}
 """Costs that differ by less than such a factor are the same: there is nothing to trade."""
 CLOCK = 2.0
@@ -75,8 +71,8 @@ def _draw(sheet: Sheet, metrics: Sequence[str], costs: Sequence[str], *, joined:
     }
     if not tables:
         return None
-    tables = {key: table.assign(family=table["estimator"].map(sheet.families)) for key, table in tables.items()}
-    tables = {key: table.dropna(subset="family") for key, table in tables.items()}
+    families = {key: table["estimator"].map(sheet.families) for key, table in tables.items()}
+    tables = {key: table.assign(family=families[key]).dropna(subset="family") for key, table in tables.items()}
     different = len({cost for _, cost in tables})
     columns = different if different > 1 else len(tables)
     rows = math.ceil(len(tables) / columns)
@@ -85,7 +81,7 @@ def _draw(sheet: Sheet, metrics: Sequence[str], costs: Sequence[str], *, joined:
     looks = _looks(sheet, tables, joined)
     for ax, ((metric, cost), table) in zip(grid.flat, tables.items(), strict=False):
         _panel(ax, sheet, table, looks, metric, joined)
-        ax.set(xlabel=COSTS[cost], ylabel=f"test {heading(metric)}")
+        ax.set(xlabel=COSTS[cost], ylabel=f"test {describe(metric).with_arrow}")
     for ax in list(grid.flat)[len(tables) :]:
         ax.set_visible(False)
     sheet.theme.add_legend(figure, _legend(sheet, tables, looks, joined), sheet.noun if sheet.cut else "")
@@ -219,56 +215,44 @@ def _caption(sheet: Sheet, tables: Panels, joined: bool) -> str:
 
 def bias_variance(sheet: Sheet) -> Drawing | None:
     """Squared bias and variance of gradients against the exact one; hollow where the bias is not resolved."""
-
-    def plot(ax: Axes, rows: Table, looks: Mapping[str, Style]) -> None:
-        for one in rows.to_dict("records"):
-            look = sheet.theme.marker(looks[one["name"]], hollow=one["bias_squared"] <= 2 * one["bias_error"])
-            ax.plot(one["variance"], max(one["bias_squared"], FLOOR), **look, clip_on=False)
-
-    hollow = "hollow: bias within\n2 standard errors of 0"
     caption = (
         f"Squared bias of the mean gradient and variance of one draw on {sheet.comparison.title}, both relative to the "
         "squared norm of the exact gradient. Hollow: the bias is within 2 standard errors of 0. Biases under "
         f"{FLOOR:g} lie on the axis."
     )
-    return _gradients(sheet, ("variance", "bias_squared"), plot, caption, hollow)
+    return _gradients(sheet, "variance", "bias_squared", caption, "hollow: bias within\n2 standard errors of 0")
 
 
 def error_against_decodes(sheet: Sheet) -> Drawing | None:
     """Mean squared error of gradients against the decoder evaluations they take; lines join numbers of samples."""
-
-    def plot(ax: Axes, rows: Table, looks: Mapping[str, Style]) -> None:
-        for name, mine in rows.sort_values("decodes").groupby("name"):
-            ax.plot(mine["decodes"], mine["mse"], **sheet.theme.marked_line(looks[str(name)]), gid=name)
-
     caption = (
         f"Mean squared error of one draw of the gradient on {sheet.comparison.title}, relative to the squared norm of "
         "the exact gradient, against decoder evaluations per image. Lines join the numbers of samples of one estimator."
     )
-    return _gradients(sheet, ("decodes", "mse"), plot, caption)
+    return _gradients(sheet, "decodes", "mse", caption)
 
 
-def _gradients(
-    sheet: Sheet,
-    columns: tuple[str, str],
-    plot: Callable[[Axes, Table, Mapping[str, Style]], None],
-    caption: str,
-    title: str = "",
-) -> Drawing | None:
-    """A row of panels per posterior, a column per step, both axes logarithmic. Where `decodes` is one of them, numbers
-    of samples do not tell estimators apart."""
-    x, y = columns
+def _gradients(sheet: Sheet, x: str, y: str, caption: str, title: str = "") -> Drawing | None:
+    """A row of panels per posterior, a column per step, both axes logarithmic. Where `x` is `decodes`, numbers of
+    samples do not tell estimators apart: a line joins them."""
     rows = sheet.comparison.gradients
     if y not in rows:
         return None
     rows = rows.assign(name=rows["estimator"].map(_without_k) if x == "decodes" else rows["estimator"])
-    looks = sheet.looks({name: name for name in reading_order(rows["name"])})
+    looks = sheet.family_styles(reading_order(rows["name"]))
     steps = sorted(set(rows["step"]))
     posteriors = [posterior for posterior in sheet.comparison.posteriors if posterior in set(rows["posterior"])]
     figure = sheet.theme.sheet(sheet.theme.wide if len(steps) > 1 else sheet.theme.narrow, 0.3 + 1.7 * len(posteriors))
     grid = figure.subplots(len(posteriors), len(steps), sharex=True, sharey=True, squeeze=False)
     for ax, (posterior, step) in zip(grid.flat, itertools.product(posteriors, steps), strict=True):
-        plot(ax, rows[(rows["posterior"] == posterior) & (rows["step"] == step)], looks)
+        mine = rows[(rows["posterior"] == posterior) & (rows["step"] == step)].sort_values(x)
+        for name, found in mine.groupby("name"):
+            if x == "decodes":
+                ax.plot(found[x], found[y], **sheet.theme.marked_line(looks[str(name)]), gid=name)
+                continue
+            for one in found.to_dict("records"):
+                hollow = one["bias_squared"] <= 2 * one["bias_error"]
+                ax.plot(one[x], max(one[y], FLOOR), **sheet.theme.marker(looks[str(name)], hollow), clip_on=False)
         log_axis(ax, "x", rows[x])
         log_axis(ax, "y", rows[y].clip(lower=FLOOR))
         words = "decodes per image" if x == "decodes" else f"{describe(x).title} of one draw"

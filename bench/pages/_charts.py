@@ -4,7 +4,7 @@ Colours are CSS variables, so that light, dark and print need one drawing.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -14,7 +14,7 @@ from bench.metrics.catalogue import describe, in_order
 from bench.pages._page import MARKERS, Look
 from bench.records import Comparison
 from bench.records.sweep import ENDED_EARLY, Table
-from bench.tables.model import Model
+from bench.tables.model import Cell, Model
 from bench.text import typeset
 
 COSTS = {
@@ -91,12 +91,10 @@ def _thinned(points: Table) -> Table:
 
 
 def _columns(rows: Table) -> dict[str, list]:
-    whole = {"m": rows["method"], "step": rows["step"], "n": rows["seeds"]}
-    others = {cost: rows[cost] for cost in COSTS if cost != "step"}
-    others |= {"y": rows["mean"], "lo": rows["low"], "hi": rows["high"]}
-    return {key: values.astype(int).tolist() for key, values in whole.items()} | {
-        key: significant(values) for key, values in others.items()
-    }
+    whole = {"m": "method", "step": "step", "n": "seeds"}
+    others = {"y": "mean", "lo": "low", "hi": "high", **{cost: cost for cost in COSTS if cost != "step"}}
+    counts = {key: rows[column].astype(int).tolist() for key, column in whole.items()}
+    return counts | {key: significant(rows[column]) for key, column in others.items()}
 
 
 def _lines(rows: Table) -> list[dict[str, Any]]:
@@ -113,23 +111,27 @@ def significant(values: Any) -> list[float | None]:
 
 
 def finals(comparison: Comparison, table: Model, methods: Sequence[int]) -> dict[str, Any]:
-    """By metric: the mean and interval of these methods, best first as in the table, and the value of every seed."""
+    """By metric, the datasets of `final_values`: these methods, best first as in the table, and their seeds."""
     values = comparison.finals.dropna(subset="value")
-    values = values[values["method"].isin(methods)]
     found: dict[str, Any] = {}
     for metric in table.columns:
         cells = table.cells[metric.name]
-        ends = {m: [None if math.isnan(end) else end for end in (cells[m].low, cells[m].high)] for m in cells}
-        means = [
-            {"m": m, "mean": cells[m].mean, "low": ends[m][0], "high": ends[m][1], "n": cells[m].n}
-            | {"interval": " … ".join(typeset(e, cells[m].places) for e in ends[m]) if cells[m].interval else "none"}
-            for m in (row.method for row in table.rows)
-            if m in cells and m in methods
-        ]
-        mine = values[values["metric"] == metric.name]
-        seeds = {key: mine[column].astype(int).tolist() for key, column in (("m", "method"), ("seed", "seed"))}
-        found[metric.name] = {"means": means, "seeds": seeds | {"value": significant(mine["value"])}}
+        order = [row.method for row in table.rows if row.method in cells and row.method in methods]
+        rows = {m: {"m": str(m), "place": place, "name": comparison.label(m)} for place, m in enumerate(order)}
+        mine = values[(values["metric"] == metric.name) & values["method"].isin(order)]
+        seeds = zip(mine["method"], mine["seed"], significant(mine["value"]), strict=True)
+        found[metric.name] = {
+            "means": [row | _bar(cells[m]) for m, row in rows.items()],
+            "seeds": [rows[m] | {"seed": int(seed), "value": value} for m, seed, value in seeds],
+        }
     return found
+
+
+def _bar(cell: Cell) -> dict[str, Any]:
+    """Without an interval it has no length."""
+    low, high = (cell.mean, cell.mean) if math.isnan(cell.low) else (cell.low, cell.high)
+    words = f"{typeset(low, cell.places)} … {typeset(high, cell.places)}" if cell.interval else "none"
+    return {"mean": cell.mean, "low": low, "high": high, "n": cell.n, "interval": words}
 
 
 def codebook(comparison: Comparison, methods: Sequence[int]) -> dict[str, Any] | None:
@@ -163,20 +165,20 @@ def codebook(comparison: Comparison, methods: Sequence[int]) -> dict[str, Any] |
 def learning_curves(looks: Mapping[int, Look]) -> Spec:
     """`looks` by method. Datasets `points` (m, x, y, lo, hi, tip), `lost` (m, run, label, x, y), `crosses` (as lost)
     and `level` (y)."""
-    scales = _Scales(looks)
+    colour, shape, dash = _scales(looks)
     faded = alt.condition("highlight === null || highlight === datum.m", alt.value(1), alt.value(0.15))
     x = alt.X("x:Q", scale=_between("left", "right"), axis=alt.Axis(tickCount=5, labelExpr=_COMPACT, title=None))
     y = alt.Y("y:Q", scale=_between("low", "high"), axis=alt.Axis(tickCount=5, labelExpr=_COMPACT, title=None))
     hover = alt.selection_point("hover", on="pointerover", clear="pointerout", nearest=True, fields=["m"])
-    points = alt.Chart(alt.NamedData("points")).encode(x=x, color=scales.colour, detail="m:N")
+    points = alt.Chart(alt.NamedData("points")).encode(x=x, color=colour, detail="m:N")
     level = alt.Chart(alt.NamedData("level")).mark_rule(strokeDash=[4, 3], color="var(--muted)")
     band = points.mark_area(opacity=0.14, clip=True).encode(y=alt.Y("lo:Q", scale=_between("low", "high")), y2="hi:Q")
-    line = points.mark_line(strokeWidth=1.8, clip=True).encode(y=y, strokeDash=scales.dash, opacity=faded)
+    line = points.mark_line(strokeWidth=1.8, clip=True).encode(y=y, strokeDash=dash, opacity=faded)
     marks = points.mark_point(filled=True, size=34, clip=True).encode(
-        y=y, shape=scales.shape, opacity=faded, tooltip=alt.value({"expr": _POINT})
+        y=y, shape=shape, opacity=faded, tooltip=alt.value({"expr": _POINT})
     )
     lost = alt.Chart(alt.NamedData("lost")).mark_line(strokeWidth=0.9, clip=True)
-    lost = lost.encode(x=x, y=y, color=scales.colour, detail="run:N", opacity=faded)
+    lost = lost.encode(x=x, y=y, color=colour, detail="run:N", opacity=faded)
     crosses = alt.Chart(alt.NamedData("crosses")).mark_text(text="✕", fontSize=12, clip=True, color="var(--ink)")
     crosses = crosses.encode(x=x, y=y, tooltip=_tips(label="ended early"))
     shown = band.transform_filter("datum.hi > datum.lo"), level.encode(y=y), lost, line, marks.add_params(hover)
@@ -190,7 +192,7 @@ def learning_curves(looks: Mapping[int, Look]) -> Spec:
 def final_values(looks: Mapping[int, Look]) -> Spec:
     """`looks` by method. Datasets `means` (place, name, m, mean, low, high, interval, n) and `seeds` (place, name, m,
     value, seed); parameter `labels`, the names from the top."""
-    scales = _Scales(looks)
+    colour, shape, _ = _scales(looks)
     row = alt.Y(
         "place:Q",
         scale=alt.Scale(domain=[{"expr": "length(labels) - 0.5"}, -0.5], reverse=False, zero=False, nice=False),
@@ -204,14 +206,14 @@ def final_values(looks: Mapping[int, Look]) -> Spec:
     )
     axis = alt.Axis(tickCount=5, title=None, labelExpr=_COMPACT)
     x = alt.X("mean:Q", scale=alt.Scale(zero=False, nice=True), axis=axis)
-    means = alt.Chart(alt.NamedData("means")).encode(y=row, color=scales.colour)
+    means = alt.Chart(alt.NamedData("means")).encode(y=row, color=colour)
     seeds = alt.Chart(alt.NamedData("seeds")).mark_point(filled=True, size=16, opacity=0.55, yOffset=7)
     seeds = seeds.encode(
-        y=row, x=alt.X("value:Q"), color=scales.colour, tooltip=_tips(name="method", seed="seed", value="value")
+        y=row, x=alt.X("value:Q"), color=colour, tooltip=_tips(name="method", seed="seed", value="value")
     )
     bars = means.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q")
     dots = means.mark_point(filled=True, size=70, opacity=1).encode(
-        x=x, shape=scales.shape, tooltip=_tips(name="method", mean="mean", interval="95 % interval", n="seeds")
+        x=x, shape=shape, tooltip=_tips(name="method", mean="mean", interval="95 % interval", n="seeds")
     )
     chart = alt.layer(seeds, bars, dots).add_params(alt.param("labels", value=[]))
     return _finished(chart)
@@ -240,27 +242,21 @@ def usage_map() -> Spec:
     return _finished(chart)
 
 
-class _Scales:
-    """One look per method: both posteriors of an estimator share it."""
-
-    def __init__(self, looks: Mapping[int, Look]) -> None:
-        domain = [str(index) for index in looks]
-        dashes = [[float(length) for length in look.style.dash] or [1, 0] for look in looks.values()]
-
-        def scale(values: list) -> alt.Scale:
-            return alt.Scale(domain=domain, range=values)
-
-        self.colour = alt.Color("m:N", legend=None, scale=scale([f"var(--m{look.place})" for look in looks.values()]))
-        self.shape = alt.Shape("m:N", legend=None, scale=scale([MARKERS[look.style.marker] for look in looks.values()]))
-        self.dash = alt.StrokeDash("m:N", legend=None, scale=scale(dashes))
+def _scales(looks: Mapping[int, Look]) -> Iterator[Any]:
+    """Colour, shape and dash of each method: both posteriors of an estimator look alike."""
+    ranges = {
+        alt.Color: [f"var(--m{look.place})" for look in looks.values()],
+        alt.Shape: [MARKERS[look.style.marker] for look in looks.values()],
+        alt.StrokeDash: [[float(length) for length in look.style.dash] or [1, 0] for look in looks.values()],
+    }
+    for channel, values in ranges.items():
+        yield channel("m:N", legend=None, scale=alt.Scale(domain=list(map(str, looks)), range=values))
 
 
 def _tips(**titles: str) -> list[alt.Tooltip]:
-    numbers = ("mean", "value")
+    formats = {"mean": ".5~g", "value": ".5~g"}
     return [
-        alt.Tooltip(f"{name}:Q", title=title, format=".5~g")
-        if name in numbers
-        else alt.Tooltip(f"{name}:N", title=title)
+        alt.Tooltip(f"{name}:{'Q' if name in formats else 'N'}", title=title, format=formats.get(name, alt.Undefined))
         for name, title in titles.items()
     ]
 

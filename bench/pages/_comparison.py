@@ -1,7 +1,6 @@
 """The article of a comparison, a gradient lab among them: who won and how sure that is, and what else its runs left."""
 
 import base64
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from bench.pages import _charts, _gallery, _terms
 from bench.pages._page import Article, Look, Section
 from bench.records import Comparison, Sweep
 from bench.tables.model import Cell, Model, model
-from bench.text import MISSING, counted, decimals, typed, typeset
+from bench.text import MISSING, counted, typed, typeset
 
 EQUAL_COST = {"decodes": "decoder evaluations", "seconds": "seconds of training"}
 CURVES = 40
@@ -35,13 +34,6 @@ class Shown:
     mark: str = ""
     """A key of MARKS."""
     note: str = ""
-
-
-@dataclass(frozen=True)
-class Column:
-    metric: Metric
-    cells: Mapping[int, Shown]
-    """By method."""
 
 
 def article(sweep: Sweep, comparison: Comparison, styles: Mapping[str, Look]) -> Article:
@@ -73,8 +65,8 @@ def _sections(sweep: Sweep, comparison: Comparison, table: Model, shared: dict[s
     if data and data["codebook"]:
         yield Section("codebook", "Codebook", shared)
     named = ((comparison.methods[index], run) for index, runs in comparison.runs.items() for run in runs)
-    runs = ((method.name, method.posterior, run) for method, run in named)
-    if found := _terms.problems(sweep.path, runs, comparison.left_out, "estimator", {}):
+    problems = ((method.name, method.posterior, run) for method, run in named)
+    if found := _terms.problems(sweep.path, problems, comparison.left_out, "estimator", {}):
         yield Section("problems", "Failures and skips", found)
     if not lab or any(run.config for run in comparison.compared):
         yield Section("terms", "Equal terms", _terms.of_comparison(comparison))
@@ -108,11 +100,9 @@ def _verdict(comparison: Comparison, table: Model) -> dict[str, Any]:
     }
 
 
-def columns(table: Model) -> list[Column]:
-    return [
-        Column(metric, {row.method: shown(row.cells[place]) for row in table.rows if row.cells[place].known})
-        for place, metric in enumerate(table.columns)
-    ]
+def columns(table: Model) -> list[tuple[Metric, Mapping[int, Shown]]]:
+    """Each with its cells by method."""
+    return [(one, {index: shown(cell) for index, cell in table.cells[one.name].items()}) for one in table.columns]
 
 
 def shown(cell: Cell) -> Shown:
@@ -133,15 +123,14 @@ def _lead(comparison: Comparison, table: Model, metric: str) -> dict[str, Any]:
     assert found is not None
     scored = [index for index in comparison.ordered_by(metric) if index in comparison.means[metric]]
     gap = found.difference
-    places = decimals((gap.high - gap.low) / 2 if gap.known else abs(gap.estimate), gap.estimate) if gap else 0
     tied = table.marked(metric, "tied") if metric in table.cells else []
     return {
         "metric": describe(metric),
         "winner": comparison.label(scored[0]),
         "cell": shown(table.cells[metric][scored[0]]),
         "runner_up": comparison.label(scored[1]) if len(scored) > 1 else MISSING,
-        "gap": typeset(gap.estimate, places) if gap else MISSING,
-        "gap_interval": between(gap.low, gap.high, places) if gap and gap.known else "",
+        "gap": typeset(gap.estimate, gap.places) if gap else MISSING,
+        "gap_interval": between(gap.low, gap.high, gap.places) if gap and gap.known else "",
         "seeds": "" if gap is None else counted(gap.n) if gap.known else gap.method,
         "larger": found.larger_than_noise,
         "tied": [comparison.label(index) for index in tied],
@@ -176,17 +165,17 @@ def gradients(comparison: Comparison) -> dict[str, Any]:
             {
                 "name": comparison.methods[row["method"]].name,
                 "key": (row["posterior"], int(row["step"]), int(row["decodes"])),
-                "cells": [
-                    Shown(three(row[name]), row[name], error(row, name) if name in ERRORS else "") for name in metrics
-                ],
+                "cells": [_measured(row, name) for name in metrics],
             }
             for row in rows.to_dict("records")
         ],
     }
 
 
-def error(row: Mapping[str, float], name: str) -> str:
-    return f"±{three(row[ERRORS[name]])}" if row.get(ERRORS[name], float("nan")) == row.get(ERRORS[name]) else ""
+def _measured(row: Mapping[str, float], name: str) -> Shown:
+    """Under it its standard error, where there is one."""
+    error = three(row.get(ERRORS.get(name, "")))
+    return Shown(three(row[name]), row[name], "" if error == MISSING else f"±{error}")
 
 
 def three(value: float | None) -> str:
@@ -205,16 +194,10 @@ def _facts(comparison: Comparison) -> list[str]:
     if any(method.variant for method in methods):
         facts.append(f"{counted(len(methods), 'method')} by their settings")
     facts.append(_terms.share((run for mine in comparison.runs.values() for run in mine), "done"))
-    configs = [run.config for run in comparison.compared if run.config]
-
-    def common(key: str) -> Any:
-        values = {json.dumps(config.get(key)) for config in configs}
-        return json.loads(values.pop()) if len(values) == 1 else None
-
-    if common("steps") and common("batch_size"):
-        facts.append(f"{typeset(common('steps'), 0)} steps of {typeset(common('batch_size'), 0)} images")
-    if common("length") and common("vocab"):
-        facts.append(f"{common('length')} codes of {common('vocab')}")
+    for words, *keys in (("{} steps of {} images", "steps", "batch_size"), ("{} codes of {}", "length", "vocab")):
+        values = {tuple(run.config.get(key) for key in keys) for run in comparison.compared if run.config}
+        if len(values) == 1 and all(found := values.pop()):
+            facts.append(words.format(*(typeset(n, 0) for n in found)))
     if comparison.images:
         facts.append(f"{typeset(comparison.images[-1], 0)} test images")
     return facts

@@ -83,10 +83,8 @@ def gallery(comparison: Comparison, order: Sequence[int], runs: Path, budget: in
         found = found[:METHODS]
     errors = [np.abs(strip.astype(int) - originals).mean(-1) for _, _, strip in found]
     top = max(1, round(float(np.percentile(np.stack(errors), _TOP_PERCENTILE))))
-    counts = sorted({count for count in (len(originals), *FEWER) if count <= len(originals)})
     panels: list[Panel] = []
-    while counts:
-        count = counts.pop()
+    for count in (len(originals), *(fewer for fewer in FEWER if fewer < len(originals))):
         panels = [
             _panel(method, run, originals[:count], strip[:count], error[:count], top)
             for (method, run, strip), error in zip(found, errors, strict=True)
@@ -111,26 +109,16 @@ def _panel(method: int, run: Run, originals: Strip, strip: Strip, error: Float[n
     return Panel(method, run, _picture(strip), _error_map(error, top), [round(v, 2) for v in psnr(x, y).tolist()])
 
 
-def _side_by_side(images: np.ndarray) -> np.ndarray:
-    return np.concatenate(list(images), axis=1)
-
-
 def _picture(images: Strip) -> str:
-    """Lossless where pixels are seen one by one."""
-    picture, count = Image.fromarray(_side_by_side(images)), len(images)
-    if max(images.shape[1:3]) <= LOSSLESS_SIDE:
-        return _uri(picture, "png", optimize=True)
-    return _uri(_reduced(picture, count), "webp", quality=88)
+    return _encoded(Image.fromarray(np.hstack(list(images))), len(images), quality=88)
 
 
 def _error_map(error: Float[np.ndarray, "n h w"], top: int) -> str:
     """In matplotlib's inferno, which is even to the eye and readable without colour."""
     levels = np.clip(np.rint(error * ((COLOURS - 1) / top)), 0, COLOURS - 1).astype(np.uint8)
-    picture = Image.fromarray(_side_by_side(levels)).convert("P")
+    picture = Image.fromarray(np.hstack(list(levels))).convert("P")
     picture.putpalette(palette().tobytes())
-    if max(error.shape[1:]) <= LOSSLESS_SIDE:
-        return _uri(picture, "png", optimize=True)
-    return _uri(_reduced(picture.convert("RGB"), len(error)), "webp", quality=80)
+    return _encoded(picture, len(error), quality=80)
 
 
 @functools.cache
@@ -141,16 +129,14 @@ def palette() -> UInt8[np.ndarray, "colours 3"]:
     return (255 * colormaps["inferno"](np.linspace(0, 1, COLOURS))[:, :3]).round().astype(np.uint8)
 
 
-def _reduced(strip: Image.Image, count: int) -> Image.Image:
-    width = strip.width // count
-    scale = min(1.0, LARGEST_SIDE / max(width, strip.height))
-    if scale == 1:
-        return strip
-    size = (count * max(1, round(width * scale)), max(1, round(strip.height * scale)))
-    return strip.resize(size, Image.Resampling.BOX)
-
-
-def _uri(picture: Image.Image, kind: str, **options: object) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+def _encoded(strip: Image.Image, count: int, quality: int) -> str:
+    """data: URI of so many images side by side: lossless where pixels are seen one by one."""
+    width, height = strip.width // count, strip.height
+    lossless = max(width, height) <= LOSSLESS_SIDE
+    if not lossless:
+        scale = min(1.0, LARGEST_SIDE / max(width, height))
+        size = (count * max(1, round(width * scale)), max(1, round(height * scale)))
+        strip = strip.convert("RGB").resize(size, Image.Resampling.BOX)
+    buffer, kind = io.BytesIO(), "png" if lossless else "webp"
+    strip.save(buffer, kind, **({"optimize": True} if lossless else {"quality": quality}))
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from bench.figures.styles import Colour, Style, styles
+from bench.figures.styles import Colour, Style, rgb, styles
 from bench.tables.model import MARKS, MEANINGS
 from bench.text import counted, typeset
 
@@ -79,8 +79,7 @@ class Article:
 
 def render(folder: Path, articles: Sequence[Article], how: Any, colours: Iterable[Look]) -> str:
     """The HTML of the page of `folder`. `how` is what `_terms.how` gives, `colours` are those that the articles use."""
-    files = {name: (resources.files("bench.pages") / name).read_text() for name in ("page.css", "page.js")}
-    scripts = [files["page.js"]]
+    scripts = [(resources.files("bench.pages") / "page.js").read_text()]
     if charts := any(article.data for article in articles):
         scripts.insert(0, _vega())
     content = {
@@ -90,32 +89,28 @@ def render(folder: Path, articles: Sequence[Article], how: Any, colours: Iterabl
         "how": how,
         "colours": list(colours),
         "charts": charts,
-        "style": Markup(files["page.css"]),
         "scripts": [Markup(script) for script in scripts],
         "policy": _policy(scripts),
         "data": _embedded([article.data for article in articles]),
     }
-    return _environment().get_template("page.html.j2").render(content)
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    """Whatever is filled in is escaped, and must be there."""
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("bench.pages", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters |= {"number": typeset, "soft": _soft, "counted": counted}
-    made.globals |= {"MARKERS": MARKERS, "MARKS": MARKS, "MEANINGS": MEANINGS}
-    return made
+    return _TEMPLATES.get_template("page.html.j2").render(content)
 
 
 def _soft(name: str) -> Markup:
     """A name of code that may break where its parts end."""
     return Markup("<wbr>").join(re.split(r"(?<=[:,=/_])(?=[^:,=/_ ])", name))
+
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("bench.pages", "."),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+"""Whatever is filled in is escaped, and must be there."""
+_TEMPLATES.filters |= {"number": typeset, "soft": _soft, "counted": counted}
+_TEMPLATES.globals |= {"MARKERS": MARKERS, "MARKS": MARKS, "MEANINGS": MEANINGS}
 
 
 def _embedded(content: Any) -> Markup:
@@ -150,15 +145,15 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
     """A look per name, in reading order."""
     return {
         name: Look(place, style, readable(style.colour, LIGHT), readable(style.colour, DARK))
-        for place, (name, style) in enumerate(styles(set(names)).items())
+        for place, (name, style) in enumerate(styles(names).items())
     }
 
 
 def readable(colour: Colour, background: str) -> str:
     """The colour, made darker or lighter until it stands out from the background, as #rrggbb."""
-    away = -0.01 if luminance(parsed(background)) > 0.5 else 0.01
+    away = -0.01 if luminance(rgb(background)) > 0.5 else 0.01
     hue, lightness, saturation = colorsys.rgb_to_hls(*colour)
-    while contrast(colour, parsed(background)) < CONTRAST and 0 < lightness < 1:
+    while contrast(colour, rgb(background)) < CONTRAST and 0 < lightness < 1:
         lightness = min(1.0, max(0.0, lightness + away))
         colour = colorsys.hls_to_rgb(hue, lightness, saturation)
     return "#" + "".join(f"{round(255 * channel):02x}" for channel in colour)
@@ -174,9 +169,3 @@ def luminance(colour: Colour) -> float:
     """Relative luminance of an sRGB colour, 0 to 1."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def parsed(text: str) -> Colour:
-    """Of #rrggbb."""
-    red, green, blue = (int(text[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    return red, green, blue

@@ -1,13 +1,13 @@
 """The article of an ablation: the answer in sentences, its figures, and every setting in a table."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bench import stats
 from bench.metrics.catalogue import Metric, describe
 from bench.pages import _gallery, _terms
-from bench.pages._comparison import Column, Shown, between, columns, figure_sections, three
+from bench.pages._comparison import Shown, between, columns, figure_sections, three
 from bench.pages._page import Article, Section
 from bench.records.methods import Run
 from bench.records.study import TERMS, Condition, Study
@@ -20,15 +20,12 @@ from bench.text import counted, typed, typeset
 AS_IN_PRESET = "as in the preset"
 
 
-Drawings = Sequence[tuple[Any, bytes]]
-"""What `bench.figures.drawings` gives, with the PNG of each."""
-
-
-def article(study: Study, drawn: Drawings) -> Article:
+def article(study: Study, drawn: Iterable[tuple[Any, bytes]]) -> Article:
+    """`drawn` is what `bench.figures.drawings` gives, with the PNG of each."""
     return Article(f"Ablation: {study.name}", study.about, _facts(study), list(_sections(study, drawn)))
 
 
-def _sections(study: Study, drawn: Drawings) -> Iterator[Section]:
+def _sections(study: Study, drawn: Iterable[tuple[Any, bytes]]) -> Iterator[Section]:
     yield Section("answer", "Answer", _answer(study), "Which is best, and is that more than luck?")
     yield from figure_sections(drawn)
     tables = [(condition.condition or AS_IN_PRESET, _settings(condition)) for condition in study.conditions]
@@ -81,28 +78,27 @@ def _settings(condition: Condition) -> dict[str, Any]:
     table = model(condition)
     found = columns(table)
     difference = Metric("difference", "to the best", "1", "", "other", "difference to the best setting, seed by seed")
-    found.insert(1, Column(difference, _to_best(condition)))
+    found.insert(1, (difference, _to_best(condition)))
     for name, title in TERMS.items():
         cells = {i: Shown(three(v[name]), v[name]) for i, v in condition.last_terms.items() if name in v}
         if cells:
-            found.append(Column(Metric(name, title, "1", "", "other", "in the last steps of training"), cells))
+            found.append((Metric(name, title, "1", "", "other", "in the last steps of training"), cells))
     return {"model": table, "columns": found, "ranked": condition.metric or ""}
 
 
 def _to_best(condition: Condition) -> dict[int, Shown]:
     cells, places = {}, describe(str(condition.metric)).places or 0
     for index, row in _differences(condition).items():
-        known = row["low"] == row["low"]
         p = f", p = {row['p_holm']:.2g} after Holm" if row["p_holm"] == row["p_holm"] else ""
-        small = between(row["low"], row["high"], places) if known else ""
+        small = between(row["low"], row["high"], places) if row["low"] == row["low"] else ""
         cells[index] = Shown(typeset(row["estimate"], places), row["estimate"], small, "", f"{row['verdict']}{p}")
-    best = condition.best(condition.metric) if condition.metric else None
+    best = condition.best(str(condition.metric))
     return cells if best is None else {best: Shown("best", 0.0, note="best mean"), **cells}
 
 
 def _differences(condition: Condition) -> dict[int, Mapping[str, Any]]:
     """By setting, against the best one, in the metric that ranks: rows of `stats.paired_differences`."""
-    best = condition.best(condition.metric) if condition.metric else None
+    best = condition.best(str(condition.metric))
     if best is None:
         return {}
     winner, values = condition.methods[best], condition.finals
@@ -146,7 +142,6 @@ def _rows(study: Study, condition: Condition) -> Iterator[dict[str, Any]]:
 
 
 def _facts(study: Study) -> list[str]:
-    """Short facts for under the title."""
     variants = {(s.label, c.methods[i].posterior) for c in study.conditions for i, s in enumerate(c.settings)}
     facts = list(dict.fromkeys(f"{c.dataset}, preset {c.preset}" for c in study.conditions))
     facts.append(counted(len(variants), "setting"))

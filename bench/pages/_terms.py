@@ -4,7 +4,6 @@ import math
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +21,8 @@ RANKS = {"failed": 0, "diverged": 1, "stopped": 2, "running": 3, "queued": 4, "s
 COMMANDS = 20
 
 
-@dataclass(frozen=True)
-class Fact:
-    """One thing that is recorded per run."""
-
-    name: str
-    values: list[tuple[str, int]]
-    """With how many runs have it, the most frequent first."""
-
-    @property
-    def differs(self) -> bool:
-        return len(self.values) > 1
+Facts = dict[str, list[tuple[str, int]]]
+"""What is recorded per run: by name its values, the most frequent first, with how many runs have each."""
 
 
 def of_comparison(comparison: Comparison) -> dict[str, Any]:
@@ -60,41 +50,37 @@ def of_runs(runs: Iterable[Run], settings: Callable[[Mapping[str, Any]], Mapping
     started = [run for run in runs if run.config]
     environment = _facts(started, _environment)
     warnings = []
-    for fact in environment:
-        if fact.differs:
-            listed = "; ".join(f"{value} ({counted(count, 'run')})" for value, count in fact.values[:4])
-            warnings.append(f"Runs differ in {fact.name}: {listed}.")
+    for name, values in environment.items():
+        if len(values) > 1:
+            listed = "; ".join(f"{value} ({counted(count, 'run')})" for value, count in values[:4])
+            warnings.append(f"Runs differ in {name}: {listed}.")
     for commit, count in commits(started):
         if commit.endswith("+changes"):
             at = commit.split("+")[0][:12]
             warnings.append(f"Made with uncommitted changes on top of {at}: {counted(count, 'run')}.")
-    chosen, definitions = _facts(started, lambda run: settings(run.config)), _facts(started, _definitions)
+    chosen = _facts(started, lambda run: settings(run.config))
     return {
         "rows": [],
         "differences": [],
         "warnings": warnings,
-        "equal": [fact.name for fact in environment if not fact.differs],
+        "equal": [name for name, values in environment.items() if len(values) == 1],
         "sizes": "",
-        "shared": [(fact.name, fact.values[0][0]) for fact in chosen if fact.values[0][1] == len(started)],
+        "shared": {name: values for name, values in chosen.items() if values[0][1] == len(started)},
         "environment": environment,
         "dataset": _facts(started, lambda run: run.provenance.get("dataset")),
         "absent": _facts(started, lambda run: run.provenance.get("absent")),
-        "definitions": [(fact.name, fact.values[0][0]) for fact in definitions],
+        "definitions": _facts(started, _definitions),
     }
 
 
 def _row(comparison: Comparison, index: int, decodes: Iterable[float]) -> dict[str, Any]:
     runs = comparison.runs[index]
     configs = [run.config for run in runs if run.config]
-
-    def size(metric: str) -> str:
-        return typeset(comparison.means.get(metric, {}).get(index), 0)
-
+    sizes = (comparison.means.get(metric, {}).get(index) for metric in ("parameters", "parameters_estimator"))
     return {
         "method": comparison.methods[index],
         "numbers": [
-            size("parameters"),
-            size("parameters_estimator"),
+            *(typeset(size, 0) for size in sizes),
             _span([_bits(c) for c in configs], lambda bits: typeset(bits, 0 if bits == round(bits) else 1)),
             _span([_latent(c) for c in configs], lambda pair: f"{pair[0]} × {pair[1]}"),
             _span(decodes, lambda value: f"{value:g}"),
@@ -123,24 +109,18 @@ def _span(values: Iterable[Any], show: Callable[[Any], str]) -> str:
 
 def _judged(comparison: Comparison) -> tuple[list[str], list[str]]:
     """What a sceptic would ask about seeds, codes and images, in sentences, and the names of what is equal."""
-    found, equal = [], []
     done = {i: frozenset(run.seed for run in runs if run.state == "done") for i, runs in comparison.runs.items()}
     finished = {mine for i, mine in done.items() if mine and not comparison.methods[i].is_baseline}
-    if len(finished) > 1:
-        found.append("Methods finished different seeds; comparisons use the seeds that two methods share.")
-    elif finished:
-        equal.append("finished seeds")
     bits = sorted({b for run in comparison.compared if (b := _bits(run.config)) is not None})
-    if len(bits) > 1:
-        texts = ", ".join(number(b, 1) for b in bits)
-        found.append(f"Methods have latents of different capacity: {texts} bits per image.")
-    elif bits:
-        equal.append("bits per image")
-    if len(comparison.images) > 1:
-        found.append(f"Numbers of test images differ: {', '.join(typeset(n, 0) for n in comparison.images)}.")
-    elif comparison.images:
-        equal.append("number of test images")
-    return found, equal
+    capacities, sizes = ", ".join(number(b, 1) for b in bits), ", ".join(typeset(n, 0) for n in comparison.images)
+    seeds_differ = "Methods finished different seeds; comparisons use the seeds that two methods share."
+    judged = (
+        ("finished seeds", finished, seeds_differ),
+        ("bits per image", bits, f"Methods have latents of different capacity: {capacities} bits per image."),
+        ("number of test images", comparison.images, f"Numbers of test images differ: {sizes}."),
+    )
+    unequal = [sentence for _, values, sentence in judged if len(values) > 1]
+    return unequal, [name for name, values, _ in judged if len(values) == 1]
 
 
 def _sizes(comparison: Comparison) -> tuple[list[str], str]:
@@ -194,13 +174,13 @@ def _environment(run: Run) -> dict[str, object]:
     }
 
 
-def _facts(runs: Sequence[Run], recorded: Callable[[Run], object]) -> list[Fact]:
+def _facts(runs: Sequence[Run], recorded: Callable[[Run], object]) -> Facts:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for run in runs:
         values = recorded(run)
         for key, value in values.items() if isinstance(values, dict) else ():
             counts[str(key)][_text(value)] += 1
-    return [Fact(name, values.most_common()) for name, values in counts.items()]
+    return {name: values.most_common() for name, values in counts.items()}
 
 
 def _definitions(run: Run) -> dict[str, object]:

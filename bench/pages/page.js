@@ -13,23 +13,18 @@
 
   // --- tables -------------------------------------------------------------------------------------------------
 
-  const keyOf = (row, column, kind) => {
-    const cell = row.cells[column];
-    if (kind === "text") return cell.dataset.v ?? "";
-    return cell.dataset.v === undefined || cell.dataset.v === "None" ? NaN : Number(cell.dataset.v);
-  };
-
   function sort(header) {
-    const table = header.closest("table"), column = header.cellIndex, kind = header.dataset.kind;
+    const table = header.closest("table"), isText = header.dataset.kind === "text";
+    const key = ({ dataset: { v } }) => (isText ? v ?? "" : Number(v));
     const first = header.dataset.better === "higher" ? "descending" : "ascending";
     const now = header.getAttribute("aria-sort");
     const direction = now ? (now === "ascending" ? "descending" : "ascending") : first;
     own(table, "th[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
     header.setAttribute("aria-sort", direction);
     const sign = direction === "ascending" ? 1 : -1;
-    const rows = [...table.tBodies[0].rows].map((row) => [keyOf(row, column, kind), row]);
+    const rows = [...table.tBodies[0].rows].map((row) => [key(row.cells[header.cellIndex]), row]);
     rows.sort(([a], [b]) => {
-      if (kind === "text") return sign * a.localeCompare(b, "en", { numeric: true });
+      if (isText) return sign * a.localeCompare(b, "en", { numeric: true });
       if (isNaN(a) || isNaN(b)) return isNaN(a) - isNaN(b); // missing values are last, whichever the direction
       return sign * (a - b);
     });
@@ -95,9 +90,10 @@
     const places = own(root, '[data-chart="curves"]');
     if (!places.length) return;
     const hidden = new Set();
-    const highlight = async (m) => {
-      for (const place of places) if (place.view) (await place.view).signal("highlight", m).runAsync();
-    };
+    /** Fade all but the method that `of` gives for a panel; none if that is null. */
+    const highlight = (of) => Promise.all(places.map(async (place) => {
+      if (place.view) (await place.view).signal("highlight", of(place)).runAsync();
+    }));
 
     async function update() {
       const metric = chosen(root, "curve-metric"), cost = chosen(root, "axis");
@@ -135,20 +131,16 @@
     root.querySelector('[data-table="curves"]').addEventListener("toggle", update);
     own(root, ".chips button").forEach((chip) => {
       const name = chip.dataset.method;
-      const index = String(section.methods.findIndex((method) => method.name === name));
-      const alike = section.methods.flatMap((method, i) => (method.name === name ? [String(i)] : []));
-      const over = () => Promise.all(places.map(async (place) => {
-        const m = alike.find((i) => section.methods[i].posterior === place.dataset.posterior) ?? index;
-        if (place.view) (await place.view).signal("highlight", hidden.has(name) ? null : m).runAsync();
-      }));
+      const over = () => highlight((place) => hidden.has(name) ? null : String(section.methods.findIndex(
+        (method) => method.name === name && method.posterior === place.dataset.posterior)));
       chip.addEventListener("click", () => {
         const show = chip.getAttribute("aria-pressed") === "false";
         chip.setAttribute("aria-pressed", String(show));
         if (show) hidden.delete(name); else hidden.add(name);
-        highlight(null).then(update);
+        highlight(() => null).then(update);
       });
       for (const event of ["pointerenter", "focus"]) chip.addEventListener(event, over);
-      for (const event of ["pointerleave", "blur"]) chip.addEventListener(event, () => highlight(null));
+      for (const event of ["pointerleave", "blur"]) chip.addEventListener(event, () => highlight(() => null));
     });
     return update().then(async () => {
       for (const place of places) {
@@ -186,15 +178,8 @@
     const place = root.querySelector('[data-chart="finals"]');
     if (!place) return;
     const update = () => {
-      const metric = chosen(root, "final-metric"), found = section.finals[metric];
+      const metric = chosen(root, "final-metric"), { means, seeds } = section.finals[metric], narrow = isNarrow(place);
       place.closest("figure").querySelector("[data-x]").textContent = section.headings[metric];
-      const rank = new Map(found.means.map((mean, place) => [mean.m, place]));
-      const row = (m) => ({ m: String(m), place: rank.get(m), name: section.methods[m].label });
-      const means = found.means.map((mean) => ({
-        ...mean, ...row(mean.m), low: mean.low ?? mean.mean, high: mean.high ?? mean.mean, // no interval: no bar
-      }));
-      const seeds = found.seeds.m.map((m, i) => ({ ...row(m), seed: found.seeds.seed[i], value: found.seeds.value[i] }));
-      const narrow = isNarrow(place);
       const labels = means.map((mean) => (narrow ? twoLines(section.methods[mean.m]).split("\n") : mean.name));
       return draw(place, section.specs.finals, { means, seeds }, { labels }, (narrow ? 34 : 24) * means.length);
     };

@@ -86,6 +86,17 @@ def test_the_first_words_are_who_won_and_how_sure_that_is(page, usual):
     assert "Not separable from it: fsq, factorised." in words(answer)
 
 
+def test_the_lead_has_the_same_digits_in_the_sentence_and_in_the_list_of_winners(sweep):
+    for estimator, psnr in (("daps", 20.123), ("vq", 20.0)):
+        for seed in range(3):
+            # all leads are equal: an interval without a width
+            add_run(sweep, estimator, seed=seed, psnr=psnr + seed, metrics={"ssim": 0.5})
+    verdict = page_of(sweep).section("s0-verdict")
+    shown = verdict.find(".//table[@class='plain leads']/tbody/tr")[4].text
+    lead = stats.lead(stats.finals(records.read(sweep)), "psnr", "digits", "quick")
+    assert f"its lead of {shown} dB" in lead.sentence
+
+
 def test_at_equal_cost_the_answer_is_computed_again(page):
     answer = words(page.section("s0-verdict")[1])
     # the curves rise by 1 dB per 50 steps; daps spends 16 times the decodes, so vq is compared after a full training

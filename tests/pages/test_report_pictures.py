@@ -12,7 +12,7 @@ from PIL import Image
 
 from bench import pages as report
 from bench import records
-from bench.figures.styles import styles
+from bench.figures.styles import rgb, styles
 from bench.pages import _charts, _gallery, _page
 from bench.records.methods import SHIPPED
 
@@ -133,7 +133,7 @@ def test_every_shipped_estimator_stands_out_from_either_background():
     found = _page.looks(SHIPPED)
     for name, look in found.items():
         for colour, background in ((look.light, _page.LIGHT), (look.dark, _page.DARK)):
-            ratio = _page.contrast(_page.parsed(colour), _page.parsed(background))
+            ratio = _page.contrast(rgb(colour), rgb(background))
             assert ratio >= 2.99, (name, colour, background, ratio)
     # where the figures' colour can be read, it is kept
     assert found["daps"].light == "#1f4fa3"

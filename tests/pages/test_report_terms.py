@@ -143,3 +143,15 @@ def test_a_command_through_python_is_one_again(sweep, program):
 def test_the_reason_on_the_page_is_that_of_the_run(sweep):
     add_run(sweep, "vq", state="running")
     assert "still running, or its process died" in words(page_of(sweep).section("s0-problems"))
+
+
+def test_definitions_of_metrics_that_are_not_the_same_are_all_there(sweep):
+    add_run(sweep, "daps")
+    add_run(sweep, "vq", provenance={"metrics": {"psnr": {"definition": "of unrounded images"}}})
+    terms = page_of(sweep).section("s0-terms")
+    (wide,) = terms.findall(".//dl[@class='facts wide']/div")
+    assert wide.get("class") == "differs"
+    assert {words(value) for value in wide.findall("dd")} == {
+        "10 log10(255^2 / mse) (1 run)",
+        "of unrounded images (1 run)",
+    }
