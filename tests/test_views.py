@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.ablation_sweeps import digits_plan, make, step_size_score
 from helpers.nasty_sweep import BASELINE_SCORE, LEFT_OUT, PERPLEXITY, SCORES, WITHOUT_VALUE, nasty_sweep
 from helpers.report_page import page_of, words
 from rich.console import Console
 
 import bench.figures
+import bench.pages
 from bench import records, stats, tables
 from bench.metrics.catalogue import METRICS
 from bench.records.sweep import Comparison
@@ -242,3 +244,31 @@ def test_a_view_that_counts_diverged_runs_is_found_out(sweep, name, monkeypatch)
         patch.setattr(Comparison, "ended", property(lambda self: ended(self).assign(ended="done")))
         with pytest.raises(AssertionError):
             check(VIEWS[name](sweep))
+
+
+def test_views_of_an_ablation_call_its_settings_alike_under_every_condition(tmp_path):
+    plan = digits_plan("robustness", "step_size=ess,fixed", "lr=1x,3x")
+    folder = make(tmp_path / "ablation", plan, step_size_score, seeds=3)
+    sweep = records.read(folder)
+    assert len(sweep.comparisons) > 1
+    expected = {
+        (one.under, one.methods[index].name): number(mean, 2)
+        for one in sweep.comparisons
+        for index, mean in one.means["psnr"].items()
+    }
+    table = pd.read_csv(io.StringIO(tables.write(sweep, ["psnr"], "csv"))).dropna(subset="estimate")
+    table = table[table["estimator"] != BASELINE]
+    assert {(row.preset, row.estimator): number(row.estimate, 2) for row in table.itertuples()} == expected
+    means = stats.summary(sweep.finals).query("metric == 'psnr' and statistic == 'mean'")
+    assert {(row.preset, row.estimator): number(row.estimate, 2) for row in means.itertuples()} == expected
+    bench.pages.write(folder)
+    settings = pd.read_csv(folder / "settings.csv", dtype={"condition": str}).fillna({"condition": ""})
+    places = {one.condition: one.under for one in sweep.comparisons}
+    found = {(places[row.condition], row.setting): number(row.psnr, 2) for row in settings.itertuples()}
+    assert found == expected
+    console = Console(width=300)
+    with console.capture() as captured:
+        console.print(tables.terminal(sweep))
+    lines = captured.get().splitlines()
+    for (_, name), mean in expected.items():
+        assert any(f" {name} " in line and mean in line for line in lines), name

@@ -117,6 +117,15 @@ def _repeated(step: np.ndarray, texts: Sequence[pa.DictionaryArray]) -> np.ndarr
     return repeated
 
 
+def exported(path: Path, columns: Sequence[str], only: Mapping[str, Collection[object]]) -> pd.DataFrame:
+    """Rows of a results.parquet."""
+    table = pd.read_parquet(path)
+    for column, values in only.items():
+        table = table[table[column].isin(values)]
+    text = {column: "category" for column in columns if column in ("run", *TEXT) or table[column].dtype == object}
+    return table[list(columns)].reset_index(drop=True).astype(text)
+
+
 def frame(runs: Sequence[Mapping[str, object]], tables: list[pa.Table], columns: Sequence[str]) -> pd.DataFrame:
     """The table of each run with what the run is, all of them under each other. Empties `tables`.
 

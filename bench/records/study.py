@@ -13,7 +13,7 @@ from bench.machine.files import read_json
 from bench.records._rows import Table, tidy
 from bench.records.folder import BASELINE
 from bench.records.methods import Method, Run, read_runs, varying
-from bench.records.sweep import Comparison, compare
+from bench.records.sweep import Comparison, Sweep, compare
 from bench.records.table import load
 from bench.text import natural, typed
 
@@ -102,19 +102,28 @@ class Condition(Comparison):
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    path: Path
-    name: str
-    about: str
-    conditions: Sequence[Condition]
-    knobs: Sequence[str]
+class Study(Sweep):
+    """A sweep whose comparisons are conditions."""
+
+    comparisons: Sequence[Condition]
+    name: str = ""
+    about: str = ""
+    knobs: Sequence[str] = ()
     """What varies within a condition and an estimator."""
-    noun: str
+    noun: str = ""
     """What a family is: rule, estimator, case."""
-    left_out: Mapping[str, Sequence[str]]
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Settings that were impossible, by the reason."""
-    runs: Sequence[Run]
-    """Without the baseline; also those that never started, and belong to no setting."""
+    all_runs: Sequence[Run] = ()
+
+    @property
+    def conditions(self) -> Sequence[Condition]:
+        return self.comparisons
+
+    @property
+    def runs(self) -> list[Run]:
+        """Without the baseline; also those that never started, and belong to no setting."""
+        return [run for run in self.all_runs if not run.is_baseline]
 
     @functools.cached_property
     def settings(self) -> list[Setting]:
@@ -148,14 +157,20 @@ def setting_key(config: Mapping[str, Any]) -> str:
 
 
 def read_study(folder: Path) -> Study:
-    """Raises ValueError if `folder` is not one that `bench run` or `bench ablate` made, or nothing in it has ended."""
-    rows = load(folder)
-    everyone = read_runs(folder)
-    record = read_json(folder / FILE)
-    runs = [run for run in everyone if not run.is_baseline]
-    started = [run for run in runs if "arguments" in run.config]
-    if not any(run.state in ENDED for run in started):
+    """The ablation in a folder; of any sweep, what varies in it.
+
+    Raises ValueError if `folder` is not one that `bench run` or `bench ablate` made, or nothing in it has ended.
+    """
+    rows, runs = load(folder), read_runs(folder)
+    if not any(run.state in ENDED and run.config for run in runs):
         raise ValueError(f"no run in {folder} has come to its end yet; the command that made it goes on from there")
+    return study(folder, rows, runs)
+
+
+def study(folder: Path, rows: Table, runs: Sequence[Run]) -> Study:
+    """The same of what was read: the rows of `load`, and all runs, some of which have ended."""
+    record = read_json(folder / FILE)
+    started = [run for run in runs if "arguments" in run.config]
     grouped: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     for run in started:
         grouped[*run.place, setting_key(run.config)].append(run)
@@ -164,17 +179,17 @@ def read_study(folder: Path) -> Study:
     order = {key: place for place, key in enumerate(origins)}
     keys = sorted(grouped, key=lambda key: (order.get(key[-1], len(order)), natural(grouped[key][0].estimator), key))
     names = _Names(_settings([(grouped[key], origins.get(key[-1], [])) for key in keys]))
-    baselines = [run for run in everyone if run.is_baseline]
+    baselines = [run for run in runs if run.is_baseline]
     terms = rows[rows["metric"].isin([*TERMS, *ESS_QUANTILES])].astype({"run": str, "metric": str, "value": float})
     return Study(
         path=folder,
+        comparisons=_conditions(tidy(rows), terms, names.given(), baselines),
         name=str(record.get("name") or folder.resolve().name),
         about=str(record.get("about", "")),
-        conditions=_conditions(tidy(rows), terms, names.given(), baselines),
         knobs=names.knobs,
         noun=str(record.get("noun") or names.noun),
         left_out=record.get("left_out", {}),
-        runs=runs,
+        all_runs=runs,
     )
 
 

@@ -43,9 +43,14 @@ class Comparison:
     condition: str = ""
 
     @property
+    def under(self) -> str:
+        """The preset, and the condition if there is one: with the dataset, what only these runs share."""
+        return ", ".join(part for part in (self.preset, self.condition) if part)
+
+    @property
     def title(self) -> str:
         """Such as `digits, preset quick`."""
-        return ", ".join(part for part in (self.dataset, f"preset {self.preset}", self.condition) if part)
+        return f"{self.dataset}, preset {self.under}"
 
     @functools.cached_property
     def posteriors(self) -> list[str]:
@@ -224,31 +229,39 @@ class Sweep:
 
     @functools.cached_property
     def finals(self) -> Table:
-        """`Comparison.finals` of all, below each other."""
-        return joined([one.finals for one in self.comparisons or [NOTHING]])
+        """`Comparison.finals` of all, below each other; `preset` names the condition too."""
+        return self._joined("finals")
 
     @functools.cached_property
     def curves(self) -> Table:
         """`Comparison.curves` of all."""
-        return joined([one.curves for one in self.comparisons or [NOTHING]])
+        return self._joined("curves")
 
     @functools.cached_property
     def ended(self) -> Table:
         """`Comparison.ended` of all."""
-        return joined([one.ended for one in self.comparisons or [NOTHING]])
+        return self._joined("ended")
+
+    def _joined(self, which: str) -> Table:
+        return joined([getattr(one, which).assign(preset=one.under) for one in self.comparisons or [NOTHING]])
 
 
 def read(path: str | Path, rows: Table = None) -> Sweep:
-    """The sweep in a folder, or the one that a results.parquet alone tells of. `rows`: as `load` gave them, if they
-    are here already.
+    """The sweep in a folder: of an ablation a `bench.records.study.Study`, once one of its runs has ended. `rows`: as
+    `load` gave them, if they are here already.
 
     Raises ValueError if `path` is not a folder that `bench run` made.
     """
+    from bench.records import study
+
     path = Path(path)
-    frame = tidy(load(path) if rows is None else rows)
+    rows = load(path) if rows is None else rows
     runs = read_runs(path)
-    if not runs and (path / "results.parquet").is_file():
-        return replace(of_table(pd.read_parquet(path / "results.parquet")), path=path)
+    if (path / study.FILE).is_file() and any(run.state in study.ENDED and run.config for run in runs):
+        return study.study(path, rows, runs)
+    if not runs and len(rows):
+        return replace(of_table(rows), path=path)
+    frame = tidy(rows)
     folders = sorted((path / "runs").glob("*"))
     unreadable = [f.name for f in folders if not (read_json(f / "status.json") or read_json(f / "config.json"))]
     return Sweep(path, _comparisons(frame, runs), unreadable)

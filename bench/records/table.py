@@ -62,7 +62,8 @@ def load(
 
     What is not asked for is dropped run by run, before there is a table. Text columns are categoricals. Of rows that
     were written twice the last counts; there are no rows that were not written whole, nor runs that do not say what
-    they are. Raises ValueError if `sweep` is not a folder that `bench run` made, and for what is not a column.
+    they are. A folder without runs that has a results.parquet, as older gradient labs left it, gives that. Raises
+    ValueError if `sweep` is not a folder that `bench run` made, and for what is not a column.
     """
     from bench.records import _rows
 
@@ -72,10 +73,12 @@ def load(
     _columns(only, [column for column in COLUMNS if column in (*RUN_COLUMNS, *KEYS)], "choose rows by")
     allowed = {column: _values(column, values) for column, values in only.items()}
     of_runs = {column: allowed.pop(column) for column in RUN_COLUMNS if column in allowed}
+    everything = list(_runs(sweep))
+    exported = sweep / "results.parquet"
+    if not everything and exported.is_file():
+        return _rows.exported(exported, columns, {**of_runs, **allowed})
     runs = [
-        (folder, run)
-        for folder, run in _runs(sweep)
-        if all(run[column] in values for column, values in of_runs.items())
+        (folder, run) for folder, run in everything if all(run[column] in values for column, values in of_runs.items())
     ]
     # more threads than that would only wait for each other
     with ThreadPoolExecutor(cores()) as pool:

@@ -139,10 +139,16 @@ def _summary(made: Model) -> Grid:
 
 def write(sweep: Sweep, metrics: Sequence[str] = (), form: Format = "markdown") -> str:
     """The final values for a paper, of these metrics or of those that usually stand in tables; csv has the numbers
-    themselves, CSV_COLUMNS, the others the rule of what is bold.
+    themselves, CSV_COLUMNS, the others the rule of what is bold. Of the gradient lab, what it measured.
 
     Raises ValueError for a metric that was not measured, naming those that were.
     """
+    labs = [one for one in sweep.comparisons if len(one.gradients)]
+    if labs and not metrics:
+        parts = (
+            one.gradients.to_csv(index=False) if form == "csv" else getattr(_gradients(one), form)() for one in labs
+        )
+        return "\n\n".join(part.strip() for part in parts) + "\n"
     known = in_order({metric for comparison in sweep.comparisons for metric in comparison.means})
     for metric in metrics:
         if metric not in known:
@@ -174,7 +180,7 @@ def _numbers(made: Model) -> Iterator[dict[str, object]]:
     ended = Counter(zip(comparison.ended["method"], comparison.ended["ended"], strict=True))
     for row in made.rows:
         method = comparison.methods[row.method]
-        values = (comparison.dataset, comparison.preset, method.name, method.posterior)
+        values = (comparison.dataset, comparison.under, method.name, method.posterior)
         place = dict(zip((*SETTING, *METHOD), values, strict=True))
         left_out = {how: ended[row.method, how] for how in ("diverged", "unfinished")}
         for cell in row.cells:
