@@ -1,89 +1,16 @@
-"""The tidy table: every row that was written whole, once, with what its run is; and the files it is exported to."""
+"""The tidy table: every row that was written whole, once, with what its run is."""
 
-import csv
-import itertools
 import json
 import random
 import shutil
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.csv
 import pytest
+from helpers.record_rows import TEXT, add, assert_same, identity, naive, plain, row, several
 
 from bench import records
-from bench.records import table as table_module
 from bench.records.folder import RunFolder
-
-TEXT = ("run", "estimator", "posterior", "dataset", "preset", "device", "split", "readout", "metric")
-
-
-def identity(run: str, **different: object) -> dict[str, Any]:
-    common = {"estimator": "daps", "posterior": "causal", "dataset": "digits", "preset": "quick", "seed": 0}
-    return {"run": run, **common, "device": "cpu", **different}
-
-
-def row(
-    step=0, metric="psnr", value: object = 1.5, split="test", readout="sample", **different: object
-) -> dict[str, object]:
-    cost = {"step": step, "images": 32 * step, "decodes": 512 * step, "seconds": 0.25 * step}
-    return {**cost, "split": split, "readout": readout, "metric": metric, "value": value, "n": 360, **different}
-
-
-@pytest.fixture
-def sweep(tmp_path) -> Path:
-    records.open_sweep(tmp_path / "sweep")
-    return tmp_path / "sweep"
-
-
-def add(sweep: Path, run: str, rows: list[dict[str, object]], **different: object) -> Path:
-    """A finished run, written as runs are."""
-    folder = RunFolder(sweep, run)
-    folder.start(identity(run, **different), {}, {})
-    folder.append(rows)
-    folder.finish("done")
-    return folder.path
-
-
-def naive(sweep: Path, runs: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """The table by other means, of files that are whole."""
-    tables = []
-    for run, what in sorted(runs.items()):
-        lines = (sweep / "runs" / run / "rows.jsonl").read_text().splitlines()
-        tables.append(pd.DataFrame([json.loads(line) for line in lines]).assign(**what))
-    table = pd.concat(tables, ignore_index=True)
-    return table.drop_duplicates(list(records.KEYS), keep="last", ignore_index=True)[list(records.COLUMNS)]
-
-
-def plain(table: pd.DataFrame) -> pd.DataFrame:
-    """Without categories."""
-    return table.astype({column: str for column in TEXT if column in table})
-
-
-def assert_same(table: pd.DataFrame, expected: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(plain(table), plain(expected), check_exact=True)
-
-
-def several(sweep: Path) -> dict[str, dict[str, Any]]:
-    """Runs that differ in all that runs differ in, with rows that are written again, and what is odd in values."""
-    rng = random.Random(0)
-    runs = {}
-    kinds = itertools.product(["vq", "daps:epsilon=0.1,k=16", 'é"x"'], ["factorised", "causal"], [1, 0])
-    for index, (estimator, posterior, seed) in enumerate(kinds):
-        what = {"estimator": estimator, "posterior": posterior, "seed": seed, "device": ["cpu", "cuda"][index % 2]}
-        rows = [
-            row(step, metric, rng.choice([rng.gauss(0, 1), float("nan"), float("-inf"), 3]), split, readout)
-            for step in (0, 50, 100)
-            for split, readout in (("train", ""), ("test", "sample"), ("test", "mode"))
-            for metric in rng.sample(["psnr", "elbo", "usage/0", "usage/10", "term/η"], 4)
-        ]
-        rows += [{**again, "value": rng.random(), "seconds": rng.random()} for again in rng.sample(rows, index)]
-        run = f"{rng.getrandbits(64):016x}"
-        add(sweep, run, rows, **what)
-        runs[run] = identity(run, **what)
-    return runs
 
 
 def test_the_table_is_every_row_with_what_its_run_is(sweep):
@@ -351,51 +278,3 @@ def test_what_is_not_there_cannot_be_asked_for(sweep, wrong, words):
 def test_a_folder_that_is_no_sweep_is_refused(tmp_path):
     with pytest.raises(ValueError, match="is not a sweep; try a folder that `bench run` made"):
         records.load(tmp_path)
-
-
-@pytest.mark.parametrize("slices", [0.5, 1, 2, 5])
-def test_the_files_hold_the_table(sweep, monkeypatch, slices):
-    several(sweep)
-    for table in (records.load(sweep), records.load(sweep, metric="elbo", split="test")):
-        # and one more row
-        monkeypatch.setattr(table_module, "SLICE", int((len(table) - 1) / slices))
-        records.write_table(table, sweep)
-        pd.testing.assert_frame_equal(pd.read_parquet(sweep / "results.parquet"), table, check_exact=True)
-        with (sweep / "results.csv").open(newline="") as file:
-            texts = pd.DataFrame(csv.DictReader(file))
-        for column in set(records.COLUMNS) - set(TEXT):
-            texts[column] = [float(text or "nan") for text in texts[column]]
-        assert_same(texts.astype({"seed": int, **dict.fromkeys(("step", "images", "decodes", "n"), int)}), table)
-    assert "nan" not in (sweep / "results.csv").read_text().lower()
-    assert sorted(path.name for path in sweep.iterdir()) == ["results.csv", "results.parquet", "runs", "sweep.json"]
-
-
-def test_the_files_hold_a_table_of_text_and_of_chosen_rows(sweep):
-    table = pd.DataFrame([{**identity("a", estimator='x,"y"\nz'), **row(step)} for step in range(4)])
-    chosen = table[list(records.COLUMNS)][table["step"] > 1]
-    records.write_table(chosen, sweep)
-    for read in (pd.read_parquet(sweep / "results.parquet"), pd.read_csv(sweep / "results.csv")):
-        assert_same(read, chosen.reset_index(drop=True))
-
-
-def test_a_write_that_fails_leaves_the_files_as_they_were(sweep, monkeypatch):
-    several(sweep)
-    table = records.load(sweep)
-    records.write_table(table, sweep)
-    before = {path.name: path.read_bytes() for path in sweep.glob("results.*")}
-    monkeypatch.setattr(table_module, "SLICE", 50)
-
-    class FullDisk(pyarrow.csv.CSVWriter):
-        parts = 0
-
-        def write_table(self, part):
-            FullDisk.parts += 1
-            if FullDisk.parts == 3:
-                raise OSError(28, "No space left on device")
-            super().write_table(part)
-
-    monkeypatch.setattr("pyarrow.csv.CSVWriter", FullDisk)
-    with pytest.raises(OSError, match="No space left"):
-        records.write_table(table.iloc[:120], sweep)
-    assert {path.name: path.read_bytes() for path in sweep.glob("*results.*")} == before
-    assert not list(sweep.glob(".*"))
