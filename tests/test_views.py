@@ -19,6 +19,7 @@ import bench.figures
 import bench.pages
 from bench import records, stats, tables
 from bench.metrics.catalogue import METRICS
+from bench.records import methods
 from bench.records.sweep import Comparison
 from bench.tables import diff
 from bench.text import number
@@ -242,6 +243,15 @@ def test_a_view_that_counts_diverged_runs_is_found_out(sweep, name, monkeypatch)
     ended = Comparison.ended.func
     with monkeypatch.context() as patch:
         patch.setattr(Comparison, "ended", property(lambda self: ended(self).assign(ended="done")))
+        with pytest.raises(AssertionError):
+            check(VIEWS[name](sweep))
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_view_that_takes_two_settings_for_one_is_found_out(sweep, name, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(methods, "varying", lambda configs: {})
+        patch.setattr(methods, "_without_twins", lambda grouped: grouped)
         with pytest.raises(AssertionError):
             check(VIEWS[name](sweep))
 
