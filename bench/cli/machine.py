@@ -128,6 +128,7 @@ def gradients(
         loaded = data.load(dataset, image_size=image_size, progress=True)
         folder = out or Path("results") / f"gradients-{loaded.name.replace(':', '-')}"
         lab.measure(folder, texts, options.posteriors(posterior), ks, temperatures, loaded, seed, overrides, say)
-    records.write_table(records.load(folder), folder)
-    summarise(records.read(folder))
+    rows = records.load(folder)
+    records.write_table(rows, folder)
+    summarise(records.read(folder, rows))
     exit_if_any_failed(folder)

@@ -86,7 +86,7 @@ def ablate(
     for reason, left_out in plan.left_out.items():
         typer.echo(f"without {', '.join(left_out)}: {reason}", err=True)
     _carry_out(work)
-    answer, paths = pages.write_study(work.folder)
+    answer, paths = pages.write_study(work.folder, rows=work.rows)
     for line in (*answer, *(f"  {path}" for path in paths)):
         typer.echo(line)
     exit_if_any_failed(work.folder)

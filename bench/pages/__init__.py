@@ -4,6 +4,10 @@ A comparison, an ablation and a gradient lab are the same page with other sectio
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write(folder: Path, out: Path | None = None) -> Path:
@@ -25,9 +29,11 @@ def write(folder: Path, out: Path | None = None) -> Path:
     return _save(_page.render(folder, articles, how, styles.values()), out or folder / "report.html")
 
 
-def write_study(folder: Path, out: Path | None = None) -> tuple[list[str], list[Path]]:
+def write_study(
+    folder: Path, out: Path | None = None, rows: "pd.DataFrame | None" = None
+) -> tuple[list[str], list[Path]]:
     """Draw `folder` as an ablation: figures/*.png, settings.csv, and the page with all of it. Returns the answer in
-    sentences, and the paths: the page, the table, the figures.
+    sentences, and the paths: the page, the table, the figures. `rows`: as for `bench.records.read`.
 
     Raises ValueError if `folder` is not one that `bench run` or `bench ablate` made, nothing in it has ended, or the
     files cannot be written.
@@ -37,7 +43,7 @@ def write_study(folder: Path, out: Path | None = None) -> tuple[list[str], list[
     from bench.records.study import read_study
     from bench.stats.answers import headline
 
-    study = read_study(folder)
+    study = read_study(folder, rows)
     drawn = [(one, one.png()) for one in drawings(study)]
     table = _study.settings_table(study).to_csv(index=False)
     page = _page.render(folder, [_study.article(study, drawn)], _terms.how(folder, study.runs, ()), ())

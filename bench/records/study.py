@@ -156,12 +156,13 @@ def setting_key(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def read_study(folder: Path) -> Study:
-    """The ablation in a folder; of any sweep, what varies in it.
+def read_study(folder: Path, rows: Table = None) -> Study:
+    """The ablation in a folder; of any sweep, what varies in it. `rows`: as for `bench.records.read`.
 
     Raises ValueError if `folder` is not one that `bench run` or `bench ablate` made, or nothing in it has ended.
     """
-    rows, runs = load(folder), read_runs(folder)
+    rows = load(folder) if rows is None else rows
+    runs = read_runs(folder)
     if not any(run.state in ENDED and run.config for run in runs):
         raise ValueError(f"no run in {folder} has come to its end yet; the command that made it goes on from there")
     return study(folder, rows, runs)

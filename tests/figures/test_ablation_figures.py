@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.ablation_sweeps import add_run, config_of, digits_plan, make
+from helpers.ablation_sweeps import add_run, config_of, digits_plan, make, step_size_score
 from helpers.figure_sweeps import dots, labels, lines, panel, row_names
 from PIL import Image
 
@@ -18,18 +18,6 @@ from bench.records.study import Study, read_study
 from bench.sweeps.plan import Variant
 
 OF_STUDIES = [kind for kind in FIGURES if kind.of == "study"]
-
-
-def score(config) -> float:
-    """ess is best at 0.5, kl a little behind, eta has its optimum at 1, greedy fails."""
-    a = config.arguments
-    if a["step_size"] in ("ess", "ess_solve"):
-        return 17.0 - 4 * abs((a["ess_target"] or 0.33) - 0.5)
-    if a["step_size"] == "fixed":
-        return 16.9 - 0.3 * math.log10(a["eta"]) ** 2
-    if a["step_size"] == "greedy":
-        return 12.0
-    return 16.8
 
 
 def drawn(study: Study, name: str, theme: str = "screen") -> Drawing:
@@ -45,7 +33,7 @@ def drawn(study: Study, name: str, theme: str = "screen") -> Drawing:
 def two_seeds(tmp_path_factory) -> Study:
     """The step-size ablation of 35 settings."""
     folder = tmp_path_factory.mktemp("a") / "ablate-step_size"
-    return read_study(make(folder, digits_plan("step_size"), score, noise=0.001))
+    return read_study(make(folder, digits_plan("step_size"), step_size_score, noise=0.001))
 
 
 @pytest.fixture(scope="module")
