@@ -43,6 +43,11 @@ def _beside(path: Path) -> Iterator[Path]:
             partial.unlink()
 
 
+def is_partial(path: Path) -> bool:
+    """Whether it is a file of these that is being written, or was when its process died."""
+    return path.name.startswith(".") and path.name.endswith(".partial")
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.machine.devices import cores
-from bench.machine.files import read_json, replacing, write_json
+from bench.machine.files import is_partial, read_json, replacing, write_json
 from bench.records.folder import RUN_COLUMNS
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def open_sweep(folder: Path) -> None:
     try:
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder} is a file; try --out with a folder that is new, empty, or holds a sweep")
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / MARKER).is_file():
+        # the marker is looked for last: another command may be making the same sweep at this moment
+        if folder.is_dir() and _holds_something_else(folder) and not (folder / MARKER).is_file():
             raise ValueError(
                 f"{folder} holds something that is not a sweep; "
                 "try --out with a folder that is new, empty, or holds one"
@@ -43,6 +44,12 @@ def open_sweep(folder: Path) -> None:
             raise PermissionError(13, "Permission denied")
     except OSError as error:
         raise ValueError(f"{folder} cannot be written ({error.strerror}); try another --out") from None
+
+
+def _holds_something_else(folder: Path) -> bool:
+    """Than a sweep that is just being made: an empty runs/ and a marker that is being written."""
+    names = {entry.name for entry in folder.iterdir() if not is_partial(entry)}
+    return bool(names - {"runs"}) or ("runs" in names and any((folder / "runs").iterdir()))
 
 
 def check(sweep: Path) -> None:

@@ -278,3 +278,18 @@ def test_what_is_not_there_cannot_be_asked_for(sweep, wrong, words):
 def test_a_folder_that_is_no_sweep_is_refused(tmp_path):
     with pytest.raises(ValueError, match="is not a sweep; try a folder that `bench run` made"):
         records.load(tmp_path)
+
+
+def test_a_sweep_that_another_command_is_just_making_is_no_stranger(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / ".sweep.json.host.1.partial").write_text("{")
+    records.open_sweep(tmp_path)
+    records.load(tmp_path)
+
+
+@pytest.mark.parametrize("mine", ["photo.png", "runs/events.out", ".sweep.json"])
+def test_what_somebody_else_keeps_in_a_folder_is_not_mixed_with_results(tmp_path, mine):
+    (tmp_path / mine).parent.mkdir(exist_ok=True)
+    (tmp_path / mine).write_text("mine")
+    with pytest.raises(ValueError, match="holds something that is not a sweep"):
+        records.open_sweep(tmp_path)
