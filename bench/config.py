@@ -15,6 +15,7 @@ from bench.data import DATASETS, find
 from bench.text import nearest
 
 Posterior = Literal["factorised", "causal"]
+Split = Literal["validation", "test"]
 Precision = Literal["float32", "bfloat16"]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -37,6 +38,8 @@ class Identity(BaseModel):
     device: Literal["cpu", "cuda"]
     metrics: tuple[str, ...]
     """Image metrics asked for; those that could not be had are listed, with the reason, in config.json."""
+    final_split: Split = "test"
+    """Where it is measured what the run came to. A run by which something is chosen never reads a test image."""
 
 
 class Settings(BaseModel):
@@ -81,7 +84,7 @@ class Settings(BaseModel):
     eval_every: Positive
     eval_batch: Positive
     eval_images: Positive | None = None
-    """Test images measured: the first so many; None: the whole split."""
+    """Images of a split measured: the first so many; None: all."""
 
     @model_validator(mode="after")
     def _fit(self) -> "Settings":
@@ -99,13 +102,12 @@ class RunConfig(Settings, Identity):
     """Everything that determines a run's numbers. Its digest is the run."""
 
     def measured_images(self, available: int) -> int:
-        """How many of the test images are measured."""
+        """How many images of a split are measured."""
         return min(available, self.eval_images or available)
 
-    @property
-    def reference_key(self) -> str:
+    def reference_key(self, split: Split) -> str:
         """Names the images that reconstructions are measured against, for caches of their features."""
-        return f"{self.fingerprint}-{self.likelihood}"
+        return f"{self.fingerprint}-{self.likelihood}-{split}"
 
     @property
     def digest(self) -> str:
@@ -264,6 +266,7 @@ def resolve(
     shape: tuple[int, int, int],
     metrics: tuple[str, ...],
     overrides: Mapping[str, object],
+    final_split: Split = "test",
 ) -> RunConfig:
     """One run. Raises ValueError, in one line, for whatever does not fit."""
     arguments = preset.arguments(posterior)
@@ -282,6 +285,7 @@ def resolve(
             seed=seed,
             device=device,
             metrics=metrics,
+            final_split=final_split,
             **settings,  # type: ignore[arg-type]
         )
     except ValidationError as error:

@@ -30,7 +30,7 @@ def _argument(option: inspect.Parameter) -> str:
 def datasets() -> Iterator[str]:
     for info in data.DATASETS.values():
         shape = "x".join(map(str, info.shape)) if info.shape else "any size"
-        count = f"{info.n_train} + {info.n_test} images; " if info.n_train else ""
+        count = f"{' + '.join(map(str, info.counts))} images; " if info.counts else ""
         yield f"{info.spec:15} {info.summary} ({shape}; {count}{info.source})"
 
 

@@ -17,6 +17,7 @@ from bench.sweeps.executors import warm_up
 from bench.text import counted
 
 if TYPE_CHECKING:
+    from bench.config import Split
     from bench.records import Sweep
     from bench.sweeps.plan import Variant
     from bench.training.run import Job
@@ -81,7 +82,7 @@ def ablate(
         shape=work.dataset.shape,
         settings=work.overrides,
     )
-    work.plan(plan.variants, f"ablate-{name}-{work.name}")
+    work.plan(plan.variants, f"ablate-{name}-{work.name}", final_split="validation")
     plan.write_record(work.folder)
     for reason, left_out in plan.left_out.items():
         typer.echo(f"without {', '.join(left_out)}: {reason}", err=True)
@@ -128,14 +129,17 @@ class Work:
         self.device: Literal["cpu", "cuda"] = self.place.device(given.device)
         self.absent = weights.absent(self.metrics, self.device, asked=given.metrics is not None)
         self.dataset = data.load(given.dataset, image_size=given.image_size, progress=not self.quiet)
+        for line in data.seen_before(self.dataset):
+            self._say(line)
 
     @property
     def name(self) -> str:
         """Such as digits-quick."""
         return f"{self.dataset.name.replace(':', '-')}-{self.preset.name}"
 
-    def plan(self, variants: "Iterable[Variant]", name: str) -> None:
-        """Check all runs, and open their folder, results/`name` unless told."""
+    def plan(self, variants: "Iterable[Variant]", name: str, final_split: "Split" = "test") -> None:
+        """Check all runs, and open their folder, results/`name` unless told. By runs whose `final_split` is validation
+        something may be chosen."""
         from bench import records
         from bench.sweeps import plan as sweep
 
@@ -147,6 +151,7 @@ class Work:
             dataset=self.dataset,
             metrics=self.metrics,
             absent=self.absent,
+            final_split=final_split,
         )
         self.folder = self.given.out or Path("results") / name
         records.open_sweep(self.folder)

@@ -39,7 +39,7 @@ class Shown:
 def article(sweep: Sweep, comparison: Comparison, styles: Mapping[str, Look]) -> Article:
     """`styles` are the looks of the page, by `Method.style`."""
     table, looks = model(comparison), [styles[method.style] for method in comparison.methods]
-    having = set(comparison.tests["method"])
+    having = set(comparison.looks["method"])
     measured = [index for index in comparison.order if index in having]
     drawn = {index: looks[index] for index in measured[:CURVES]}
     data = _charts.data(comparison, table, drawn, measured) if measured else None
@@ -199,5 +199,5 @@ def _facts(comparison: Comparison) -> list[str]:
         if len(values) == 1 and all(found := values.pop()):
             facts.append(words.format(*(typeset(n, 0) for n in found)))
     if comparison.images:
-        facts.append(f"{typeset(comparison.images[-1], 0)} test images")
+        facts.append(f"{typeset(comparison.images[-1], 0)} {comparison.split} images")
     return facts

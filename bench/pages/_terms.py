@@ -117,7 +117,7 @@ def _judged(comparison: Comparison) -> tuple[list[str], list[str]]:
     judged = (
         ("finished seeds", finished, seeds_differ),
         ("bits per image", bits, f"Methods have latents of different capacity: {capacities} bits per image."),
-        ("number of test images", comparison.images, f"Numbers of test images differ: {sizes}."),
+        ("number of images", comparison.images, f"Numbers of {comparison.split} images differ: {sizes}."),
     )
     unequal = [sentence for _, values, sentence in judged if len(values) > 1]
     return unequal, [name for name, values, _ in judged if len(values) == 1]

@@ -14,6 +14,8 @@ from bench.text import natural
 
 SETTING = ["dataset", "preset"]
 METHOD = ["estimator", "posterior"]
+HELD_OUT = ("validation", "test")
+"""Splits that are measured on."""
 SKIPPED = "skipped"
 """In the column `metric` of a table without folders: what was left out; its reason is in the column `readout`."""
 POSTERIORS = ("factorised", "causal")
@@ -208,7 +210,7 @@ def _run(path: Path, state: dict[str, Any]) -> Run:
 def runs_of(frame: Any) -> list[Run]:
     diverged = set(frame["run"][frame["metric"] == "diverged"])
     skipped = dict(zip(*(frame[column][frame["metric"] == SKIPPED] for column in ("run", "readout")), strict=True))
-    last = frame["step"].where(frame["split"] == "test").groupby(frame["run"]).max().fillna(-1)
+    last = frame["step"].where(frame["split"].isin(HELD_OUT)).groupby(frame["run"]).max().fillna(-1)
     table = frame[list(RUN_COLUMNS)].drop_duplicates("run")
     table = table.assign(step=table["run"].map(last), lost=table["run"].isin(diverged))
     furthest = table[~table["lost"]].groupby([*SETTING, *METHOD])["step"].transform("max")

@@ -19,7 +19,7 @@ from bench.text import natural, typed
 
 FILE = "ablation.json"
 """In the folder of a sweep: which ablation made it."""
-NOT_SETTINGS = ("seed", "device", "dataset", "fingerprint", "metrics")
+NOT_SETTINGS = ("seed", "device", "dataset", "fingerprint", "metrics", "final_split")
 """What tells runs of a setting apart, or is given with the dataset."""
 TERMS = {
     "term/eta": "η [nats]",

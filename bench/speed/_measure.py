@@ -169,7 +169,7 @@ def synthetic(shape: tuple[int, int, int], device: str) -> Dataset:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (IMAGES, *shape), dtype=torch.uint8, generator=generator)
     split = resident(images)
-    return Dataset("synthetic", split, split, shape, {}, "synthetic").to(torch.device(device))
+    return Dataset("synthetic", split, split, split, shape, {}, "synthetic").to(torch.device(device))
 
 
 def _time(config: RunConfig, dataset: Dataset) -> Timing:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 
 from bench.build import PixelStatistics, build, skip_reason
-from bench.config import Posterior, Preset, RunConfig, resolve
+from bench.config import Posterior, Preset, RunConfig, Split, resolve
 from bench.data import Dataset, pixel_statistics
 from bench.machine.provenance import of_code
 from bench.metrics.images import provenance as metric_provenance
@@ -52,6 +52,7 @@ def plan(
     dataset: Dataset,
     metrics: tuple[str, ...],
     absent: Mapping[str, str],
+    final_split: Split,
 ) -> Sweep:
     """Resolve every run, and build one of each kind to see that its parts fit.
 
@@ -69,6 +70,7 @@ def plan(
             fingerprint=dataset.fingerprint,
             shape=dataset.shape,
             metrics=metrics,
+            final_split=final_split,
         )
         check_parts(first, dataset.shape)
         for seed in seeds:
@@ -80,8 +82,8 @@ def plan(
 
 def check_parts(config: RunConfig, shape: tuple[int, int, int]) -> None:
     """Build the run to see that its parts fit, unless one was built that differs in nothing but seed, device, metrics
-    and what the images show. Raises ValueError if they do not."""
-    alike = {"seed": 0, "device": "cpu", "dataset": "", "fingerprint": "", "metrics": ()}
+    and images. Raises ValueError if they do not."""
+    alike = {"seed": 0, "device": "cpu", "dataset": "", "fingerprint": "", "metrics": (), "final_split": "test"}
     what = config.model_copy(update=alike).digest, shape
     if what not in _fitting and skip_reason(config) is None:
         build(config, shape, PixelStatistics(torch.zeros(shape[0]), torch.ones(shape[0])))

@@ -131,7 +131,7 @@ def _summary(made: Model) -> Grid:
             for row, mine in zip(made.rows, cells, strict=True)
         ],
         align=f"l{'r' * len(columns)}l",
-        title=f"{comparison.title}: final test metrics, mean ±sd over seeds",
+        title=f"{comparison.title}: final {comparison.split} metrics, mean ±sd over seeds",
         note="\n".join(line for line in (_left_out(made), legend) if line),
         faint=[i for i, row in enumerate(made.rows) if comparison.methods[row.method].is_baseline],
     )

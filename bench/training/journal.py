@@ -1,13 +1,15 @@
 """What a run writes while it trains: diagnostics averaged over steps, measurements, and what they had cost."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import Tensor
 
+from bench.config import Split
 from bench.data import Dataset
 from bench.machine.devices import peak_memory
 from bench.metrics.catalogue import METRICS
@@ -120,12 +122,19 @@ class Journal:
         self.write("train", "", measurements)
         self.window.clear()
 
-    def evaluate(self, readout: Readout, last: bool) -> None:
-        """Measure the test split, at the last step with all that is costly or long."""
-        metrics = [metric for metric in self.image_metrics if last or not METRICS[metric].costly]
-        task, config, images = self.trainer.task, self.trainer.config, self.dataset.test
-        measured = evaluate(task, images, config, readout=readout, image_metrics=metrics, per_position=last)
-        self.write("test", readout, measured)
+    def look(self) -> None:
+        """Measure on validation images what is soon measured."""
+        self._evaluate("validation", "sample", [name for name in self.image_metrics if not METRICS[name].costly])
+
+    def conclude(self) -> None:
+        """Measure what the run came to, with all that is costly or long: here alone test images are read."""
+        for readout in get_args(Readout):
+            self._evaluate(self.trainer.config.final_split, readout, self.image_metrics, per_position=True)
+
+    def _evaluate(self, split: Split, readout: Readout, metrics: Sequence[str], per_position: bool = False) -> None:
+        task, config = self.trainer.task, self.trainer.config
+        how = {"split": split, "readout": readout, "image_metrics": metrics, "per_position": per_position}
+        self.write(split, readout, evaluate(task, self.dataset, config, **how))
 
     def write_costs(self) -> None:
         """What the run cost in all."""
