@@ -124,6 +124,8 @@ class Estimator(nn.Module, abc.ABC):
     """Whether it is meant for decoders with Problem.patches."""
     has_elbo: ClassVar[bool] = True
     """Whether q(z|x) is a distribution, so that an ELBO exists."""
+    oracle: ClassVar[bool] = False
+    """Whether it is what the others are tested against and no contender: a comparison of all leaves it out."""
     lag: int = 0
     """Updates between refreshes of Problem.behaviour; 0: no snapshot is kept."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -26,6 +26,13 @@ class Variant:
     posterior: Posterior
     overrides: Mapping[str, object]
     """Settings that replace the preset's."""
+    optional: bool = False
+    """Whether it is skipped, with the reason, where its parts do not fit; what somebody asked for is refused."""
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """For `resolve`."""
+        return {"estimator": self.estimator, "posterior": self.posterior, "overrides": self.overrides}
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,8 @@ class Sweep:
     pixels: PixelStatistics
     absent: Mapping[str, str]
     """Image metrics that cannot be computed here, and why."""
+    impossible: Mapping[str, str]
+    """By digest, why a run's parts do not fit."""
 
     @property
     def image_metrics(self) -> tuple[str, ...]:
@@ -56,13 +65,14 @@ def plan(
 ) -> Sweep:
     """Resolve every run, and build one of each kind to see that its parts fit.
 
-    Raises ValueError for the first that does not.
+    Raises ValueError for the first that does not, but for optional ones, of which some must fit.
     """
     pixels = PixelStatistics(*pixel_statistics(dataset.train))
     runs: dict[str, RunConfig] = {}
+    impossible: dict[str, str] = {}
     for variant in variants:
         first = resolve(
-            **vars(variant),
+            **variant.words,
             preset=preset,
             seed=seeds[0],
             device=device,
@@ -72,12 +82,18 @@ def plan(
             metrics=metrics,
             final_split=final_split,
         )
-        check_parts(first, dataset.shape)
-        for seed in seeds:
-            config = first.model_copy(update={"seed": seed})
-            runs[config.digest] = config
+        mine = {config.digest: config for config in (first.model_copy(update={"seed": seed}) for seed in seeds)}
+        try:
+            check_parts(first, dataset.shape)
+        except ValueError as error:
+            if not variant.optional:
+                raise
+            impossible |= dict.fromkeys(mine, str(error))
+        runs |= mine
+    if len(impossible) == len(runs):
+        raise ValueError(next(iter(impossible.values())))
     # seed by seed, so that an interrupted sweep has compared every estimator on the seeds it got to
-    return Sweep(sorted(runs.values(), key=lambda config: config.seed), dataset, pixels, absent)
+    return Sweep(sorted(runs.values(), key=lambda config: config.seed), dataset, pixels, absent, impossible)
 
 
 def check_parts(config: RunConfig, shape: tuple[int, int, int]) -> None:
@@ -93,8 +109,9 @@ def check_parts(config: RunConfig, shape: tuple[int, int, int]) -> None:
 def jobs(sweep: Sweep, out: Path, checkpoint_every: int | None = None, tensorboard: bool = False) -> list[Job]:
     """The plan as work to be done: the mean image's score first, then every run."""
     provenance = {**of_code(), "metrics": metric_provenance(sweep.image_metrics), "absent": dict(sweep.absent)}
+    common = sweep.pixels, sweep.image_metrics, provenance, checkpoint_every, tensorboard
     made = [
-        Job(out.absolute(), config, sweep.pixels, sweep.image_metrics, provenance, checkpoint_every, tensorboard)
+        Job(out.absolute(), config, *common, impossible=sweep.impossible.get(config.digest, ""))
         for config in sweep.runs
     ]
     return [replace(made[0], is_baseline=True), *made]
