@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from helpers.report_page import page_of, words
-from helpers.synthetic_sweep import add_run, new_sweep, usual_sweep
+from helpers.synthetic_sweep import VALIDATION, add_run, new_sweep, usual_sweep
 
 from bench import pages as report
 from bench import records, stats
@@ -215,7 +215,7 @@ def test_unfinished_and_lost_runs_are_in_no_mean(sweep):
     assert float(cells[2].get("data-v")) == 20
     assert re.sub(" at step 7", "", words(cells[-1])) == "3 done, 1 running, 1 diverged, 1 failed, 1 queued"
     points = page.data[0]["curves"]["points"]["psnr"]
-    assert max(points["y"]) == 20
+    assert max(points["y"]) == 20 + VALIDATION
     assert set(points["n"]) == {3}
     assert len(page.data[0]["curves"]["lost"]["psnr"]) == 2
 
@@ -231,7 +231,7 @@ def test_a_sweep_under_way_shows_the_curves_there_are(sweep):
     add_run(sweep, "vq", psnr=20, steps=[0, 50], state="running")
     page = page_of(sweep)
     assert "no verdict" in words(page.section("s0-verdict"))
-    assert page.data[0]["curves"]["points"]["psnr"]["y"] == [19, 20]
+    assert page.data[0]["curves"]["points"]["psnr"]["y"] == [19 + VALIDATION, 20 + VALIDATION]
 
 
 def test_whatever_users_write_stays_text(tmp_path):
