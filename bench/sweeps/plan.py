@@ -12,6 +12,7 @@ from bench.config import Posterior, Preset, RunConfig, resolve
 from bench.data import Dataset, pixel_statistics
 from bench.machine.provenance import of_code
 from bench.metrics.images import provenance as metric_provenance
+from bench.sweeps.budget import Schedules
 from bench.training.run import Job
 
 _fitting: set[tuple[str, tuple[int, int, int]]] = set()
@@ -52,14 +53,18 @@ def plan(
     dataset: Dataset,
     metrics: tuple[str, ...],
     absent: Mapping[str, str],
+    schedules: Schedules | None = None,
 ) -> Sweep:
-    """Resolve every run, and build one of each kind to see that its parts fit.
+    """Resolve every run, and build one of each kind to see that its parts fit. With `schedules`, steps follow from the
+    budget.
 
     Raises ValueError for the first that does not.
     """
     pixels = PixelStatistics(*pixel_statistics(dataset.train))
     runs: dict[str, RunConfig] = {}
     for variant in variants:
+        if schedules:
+            schedules.budget.check(variant.overrides)
         first = resolve(
             **vars(variant),
             preset=preset,
@@ -69,8 +74,11 @@ def plan(
             fingerprint=dataset.fingerprint,
             shape=dataset.shape,
             metrics=metrics,
+            budget=str(schedules.budget) if schedules else "",
         )
         check_parts(first, dataset.shape)
+        if schedules and skip_reason(first) is None:
+            first = schedules.fit(first, dataset.shape, pixels, typed=variant.overrides)
         for seed in seeds:
             config = first.model_copy(update={"seed": seed})
             runs[config.digest] = config
