@@ -12,6 +12,7 @@ from bench.config import Posterior, Preset, RunConfig, Split, resolve
 from bench.data import Dataset, pixel_statistics
 from bench.machine.provenance import of_code
 from bench.metrics.images import provenance as metric_provenance
+from bench.sweeps.budget import Schedules
 from bench.training.run import Job
 
 _fitting: set[tuple[str, tuple[int, int, int]]] = set()
@@ -46,6 +47,8 @@ class Sweep:
     """Image metrics that cannot be computed here, and why."""
     impossible: Mapping[str, str]
     """By digest, why a run's parts do not fit."""
+    firsts: Sequence[RunConfig]
+    """Of each variant in turn, its run with the first seed."""
 
     @property
     def image_metrics(self) -> tuple[str, ...]:
@@ -62,15 +65,20 @@ def plan(
     metrics: tuple[str, ...],
     absent: Mapping[str, str],
     final_split: Split,
+    schedules: Schedules | None = None,
 ) -> Sweep:
-    """Resolve every run, and build one of each kind to see that its parts fit.
+    """Resolve every run, and build one of each kind to see that its parts fit. With `schedules`, steps follow from the
+    budget.
 
     Raises ValueError for the first that does not, but for optional ones, of which some must fit.
     """
     pixels = PixelStatistics(*pixel_statistics(dataset.train))
     runs: dict[str, RunConfig] = {}
     impossible: dict[str, str] = {}
+    firsts: list[RunConfig] = []
     for variant in variants:
+        if schedules:
+            schedules.budget.check(variant.overrides)
         first = resolve(
             **variant.words,
             preset=preset,
@@ -81,19 +89,27 @@ def plan(
             shape=dataset.shape,
             metrics=metrics,
             final_split=final_split,
+            budget=str(schedules.budget) if schedules else "",
         )
-        mine = {config.digest: config for config in (first.model_copy(update={"seed": seed}) for seed in seeds)}
+        reason = ""
         try:
             check_parts(first, dataset.shape)
         except ValueError as error:
             if not variant.optional:
                 raise
-            impossible |= dict.fromkeys(mine, str(error))
-        runs |= mine
+            reason = str(error)
+        if schedules and not reason and skip_reason(first) is None:
+            first = schedules.fit(first, dataset.shape, pixels, typed=variant.overrides)
+        firsts.append(first)
+        for seed in seeds:
+            config = first.model_copy(update={"seed": seed})
+            runs[config.digest] = config
+            if reason:
+                impossible[config.digest] = reason
     if len(impossible) == len(runs):
         raise ValueError(next(iter(impossible.values())))
     # seed by seed, so that an interrupted sweep has compared every estimator on the seeds it got to
-    return Sweep(sorted(runs.values(), key=lambda config: config.seed), dataset, pixels, absent, impossible)
+    return Sweep(sorted(runs.values(), key=lambda config: config.seed), dataset, pixels, absent, impossible, firsts)
 
 
 def check_parts(config: RunConfig, shape: tuple[int, int, int]) -> None:

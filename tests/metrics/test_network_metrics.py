@@ -164,8 +164,8 @@ class TestLpips:
 
 
 BY_THE_LIBRARY = {"astronaut": 0.310524, "coffee": 0.379158, "chelsea": 0.456701}
-"""`lpips.LPIPS(net="alex")` by itself (lpips 0.1.4, torchvision 0.29.1), which took AlexNet from the file that torchvision
-names: `net(lpips.im2tensor(x), lpips.im2tensor(y))`."""
+"""`lpips.LPIPS(net="alex")` by itself (lpips 0.1.4, torchvision 0.29.1), which took AlexNet from torchvision's file:
+`net(lpips.im2tensor(x), lpips.im2tensor(y))`."""
 
 
 @pytest.mark.skipif(weights.WEIGHTS["alexnet"].state != "present", reason="needs AlexNet's weights")
