@@ -11,17 +11,31 @@ import warnings
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 
-from estimators import _groups, _spec
-from estimators._base import Code, Draw, Estimate, Estimator, Latent, Patches, Posterior, Problem, Scalar
+from estimators import _groups, _space, _spec
+from estimators._base import (
+    Choice,
+    Code,
+    Draw,
+    Estimate,
+    Estimator,
+    Latent,
+    Patches,
+    Posterior,
+    Problem,
+    Range,
+    Scalar,
+    Space,
+)
 from estimators._categorical import Categorical, Relaxation, one_hot
 from estimators._groups import CORE, GROUPS, Chosen
 from estimators._quantizer import Quantizer
+from estimators._space import point
 from estimators._spec import Spec, nearest, options, split_list
 
 __all__ = [
-    "CORE", "GROUPS", "Categorical", "Chosen", "Code", "Draw", "Estimate", "Estimator", "Latent", "Patches",
-    "Posterior", "Problem", "Quantizer", "Relaxation", "Scalar", "Spec", "arguments", "available", "chosen", "load",
-    "members", "nearest", "one_hot", "options", "parse", "split_list",
+    "CORE", "GROUPS", "Categorical", "Choice", "Chosen", "Code", "Draw", "Estimate", "Estimator", "Latent", "Patches",
+    "Posterior", "Problem", "Quantizer", "Range", "Relaxation", "Scalar", "Space", "Spec", "arguments", "available",
+    "chosen", "load", "members", "nearest", "one_hot", "options", "parse", "point", "space", "split_list",
 ]  # fmt: skip
 
 
@@ -82,6 +96,14 @@ def chosen(entries: Iterable[str], preset: Preset | None = None) -> list[Chosen]
     Raises ValueError with the nearest valid name or argument.
     """
     return _groups.chosen(entries, available(), lambda name: (preset or {}).get(name, {}))
+
+
+def space(name: str) -> Space:
+    """What tuning may set of the estimator of that name, by argument.
+
+    Raises ValueError for a declared space that no trial could be drawn from.
+    """
+    return _space.space(name, available()[name])
 
 
 def load(text: str, latent: Latent, preset: Preset | None = None) -> Estimator:

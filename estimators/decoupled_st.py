@@ -1,10 +1,12 @@
 """Straight-through with one temperature to sample by and another to differentiate by."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from estimators._base import Latent, Problem, require
+from estimators._base import Latent, Problem, Range, Space, require
 from estimators._categorical import Relaxation, one_hot, sample
 
 
@@ -18,6 +20,9 @@ class DecoupledST(Relaxation):
     the two. There is no Gumbel noise in the gradient, as there is in the paper's first version: argmax ignores a
     temperature that divides its noise too.
     """
+
+    # an encoder undoes the forward temperature: the ratio is what counts
+    space: ClassVar[Space] = {"temperature": Range(0.15, 1.5)}
 
     def __init__(
         self, latent: Latent, *, k: int = 1, temperature: float = 0.5, forward_temperature: float = 1.0
