@@ -25,6 +25,7 @@ def planned(spec: str, text: str, posterior="factorised", *, settings=SMALL, tim
     variant = Variant(spec, posterior, settings)
     return plan(
         [variant], seeds, preset=Preset("digits", "quick"), device="cpu", dataset=DIGITS, metrics=(), absent={},
+        final_split="test",
         schedules=Schedules(parse(text), timings),
     )  # fmt: skip
 
