@@ -152,18 +152,27 @@ def frame(runs: Sequence[Mapping[str, object]], tables: list[pa.Table], columns:
 
 
 def tidy(frame: Table) -> Table:
-    """Rows that comparisons are made of: measurements of sampled codes on the test split, the baselines', costs, and
-    where a run diverged; of the gradient lab, gradients and what was skipped.
+    """Rows that comparisons are made of: measurements on the test split of the codes that their metric is of, the
+    baselines', costs, and where a run diverged; of the gradient lab, gradients and what was skipped.
 
     Numbers are numbers, names text, also after rows that were half written. Infinite values are missing.
     """
-    measured = (frame["split"] == "test") & (frame["readout"] == "sample")
+    measured = (frame["split"] == "test") & _as_defined(frame)
     others = (*catalogue.names("cost"), *catalogue.names("gradient"), "diverged", SKIPPED)
     frame = frame[measured | frame["metric"].isin(others)]
     numbers = {column: pd.to_numeric(frame[column], errors="coerce").astype(float) for column in _NUMBERS}
     numbers["value"] = numbers["value"].replace([np.inf, -np.inf], np.nan)
     # categories would make every grouping a product of all of them
     return frame.assign(**numbers).astype(dict.fromkeys(_NAMES, str)).dropna(subset=["step"])
+
+
+def _as_defined(frame: Table) -> Table:
+    """Which rows are of the readout that their metric is shown of; of a position's metric, of that over all."""
+    found: dict[str, list[str]] = {"sample": [], "mode": []}
+    for name in frame["metric"].unique():
+        found[catalogue.readout(str(name))].append(name)
+    mode, sample = ((frame["readout"] == readout) & frame["metric"].isin(found[readout]) for readout in ("mode", "sample"))
+    return mode | sample
 
 
 def with_left_out(values: Table, ended: Table) -> Table:

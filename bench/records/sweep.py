@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
@@ -99,9 +99,10 @@ class Comparison:
 
     @functools.cached_property
     def tests(self) -> Table:
-        """Finite measurements on the test split, codes sampled, in order of steps; without baselines."""
+        """Finite measurements on the test split, in order of steps; without baselines."""
         frame = self.frame
-        chosen = (frame["split"] == "test") & (frame["readout"] == "sample") & (frame["estimator"] != BASELINE)
+        measured = frame["readout"].isin(get_args(catalogue.Readout)) & (frame["split"] == "test")
+        chosen = measured & (frame["estimator"] != BASELINE)
         return frame[chosen & frame["value"].notna()].sort_values(["run", "metric", "step"], ignore_index=True)
 
     @functools.cached_property

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from bench.data import Dataset
 from bench.machine.devices import peak_memory
-from bench.metrics.catalogue import METRICS
-from bench.metrics.evaluate import Measurement, Readout, evaluate
+from bench.metrics.catalogue import METRICS, Readout
+from bench.metrics.evaluate import Measurement, evaluate, evaluate_codes
 from bench.records import COST_COLUMNS
 from bench.records.folder import RunFolder
 from bench.training.checkpoint import State
@@ -121,11 +121,14 @@ class Journal:
         self.window.clear()
 
     def evaluate(self, readout: Readout, last: bool) -> None:
-        """Measure the test split, at the last step with all that is costly or long."""
+        """Measure the test split, at the last step with all that is costly or long. Before it, with the sampled codes,
+        also how the most likely ones use the codebook."""
         metrics = [metric for metric in self.image_metrics if last or not METRICS[metric].costly]
         task, config, images = self.trainer.task, self.trainer.config, self.dataset.test
         measured = evaluate(task, images, config, readout=readout, image_metrics=metrics, per_position=last)
         self.write("test", readout, measured)
+        if readout == "sample" and not last:
+            self.write("test", "mode", evaluate_codes(task, images, config))
 
     def write_costs(self) -> None:
         """What the run cost in all."""

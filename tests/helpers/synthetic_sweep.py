@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bench.metrics import catalogue
 from bench.records import open_sweep
 from bench.records.folder import RunFolder, State
 
@@ -133,20 +134,22 @@ def _rows(
     positions: int,
     usage: float,
 ) -> list[dict[str, object]]:
-    test = {"split": "test", "readout": "sample", "n": n}
+    def test(metric: str, value: float) -> dict[str, object]:
+        return {"split": "test", "readout": catalogue.readout(metric), "n": n, "metric": metric, "value": value}
+
     rows: list[dict[str, object]] = []
     for place, step in enumerate(steps):
         if psnr is not None:
             risen = psnr - (len(steps) - 1 - place)
-            rows.append({**_cost(step, decodes_per_image), **test, "metric": "psnr", "value": risen})
+            rows.append({**_cost(step, decodes_per_image), **test("psnr", risen)})
         for name, value in curves.items():
             share = (place + 1) / len(steps)
-            rows.append({**_cost(step, decodes_per_image), **test, "metric": name, "value": share * value})
+            rows.append({**_cost(step, decodes_per_image), **test(name, share * value)})
     last = _cost(steps[-1], decodes_per_image)
-    rows += [{**last, **test, "metric": name, "value": value} for name, value in metrics.items()]
+    rows += [{**last, **test(name, value)} for name, value in metrics.items()]
     for position in range(positions):
-        rows.append({**last, **test, "metric": f"usage/{position}", "value": usage})
-        rows.append({**last, **test, "metric": f"perplexity/{position}", "value": 64 * usage})
+        rows.append({**last, **test(f"usage/{position}", usage)})
+        rows.append({**last, **test(f"perplexity/{position}", 64 * usage)})
     costs = {"ms_per_step": 10.0, "peak_memory": 500.0, "parameters": parameters, "parameters_estimator": 0.0}
     train = {"split": "train", "readout": "", "n": 1}
     return rows + [{**last, **train, "metric": name, "value": value} for name, value in costs.items()]
