@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
@@ -117,15 +117,15 @@ class Comparison:
         return bool(((frame["split"] == split) & (frame["estimator"] != BASELINE)).any())
 
     def _measured(self, split: str) -> Table:
-        """Finite measurements of a split, codes sampled, in order of steps; without baselines."""
+        """Finite measurements of a split, in order of steps; without baselines."""
         frame = self.frame
-        chosen = (frame["split"] == split) & (frame["readout"] == "sample") & (frame["estimator"] != BASELINE)
+        measured = frame["readout"].isin(get_args(catalogue.Readout)) & (frame["split"] == split)
+        chosen = measured & (frame["estimator"] != BASELINE)
         return frame[chosen & frame["value"].notna()].sort_values(["run", "metric", "step"], ignore_index=True)
 
     @functools.cached_property
     def looks(self) -> Table:
-        """What was measured while runs trained, on `curve_split`: finite, codes sampled, in order of steps; without
-        baselines."""
+        """What was measured while runs trained, on `curve_split`: finite, in order of steps; without baselines."""
         return self._measured(self.curve_split)
 
     @functools.cached_property
@@ -258,6 +258,20 @@ class Comparison:
         rows = self.frame[self.frame["metric"].isin(catalogue.names("gradient"))]
         keys = ["method", *METHOD, "step", "decodes"]
         return rows.pivot_table("value", keys, "metric").reset_index()
+
+    @functools.cached_property
+    def other_goals(self) -> str:
+        """What methods of a gradient lab follow that is not the ELBO, in words; empty where all follow that."""
+        goals = {i: str(r.config["goal"]) for i, runs in self.runs.items() for r in runs if "goal" in r.config}
+        families: dict[str, set[str]] = defaultdict(set)
+        for index, method in enumerate(self.methods):
+            families[method.estimator.partition(":")[0]].add(goals.get(index, ""))
+        named: dict[str, str] = {}
+        for index, goal in goals.items():
+            name = self.methods[index].estimator
+            family = name.partition(":")[0]
+            named[family if len(families[family]) == 1 else name] = goal
+        return "; ".join(f"{name}: {goal}" for name, goal in named.items())
 
     @functools.cached_property
     def images(self) -> list[int]:

@@ -77,7 +77,6 @@ def test_every_estimator_spends_its_decodes_to_within_one_step(spec, posterior, 
     assert amount - one_step < cost["decodes"] <= amount
 
 
-@pytest.mark.xfail(reason="schedules end one step before their position is 1", strict=True)
 @pytest.mark.parametrize("spec", SPECS)
 def test_the_schedules_of_every_estimator_end_with_its_budget(spec, positions, tmp_path):
     made = trained(spec, "decodes=100", "factorised", tmp_path)
