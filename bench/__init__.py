@@ -39,7 +39,7 @@ def run(
     """`bench run` without a terminal: train and measure estimators, leave the table and the figures in the folder that
     is returned, results/DATASET-PRESET unless `out` names one. The same call again continues.
 
-    `estimator` is a name such as "daps:k=16", several of them, or "all"; `seeds` how many (None: the preset's);
+    `estimator` is a name such as "daps:k=16", a group such as "core", or several; `seeds` how many (None: as preset);
     `metrics` such as "psnr,rfid"; `image_size` in pixels, of a dataset folder:PATH; `workers` runs at a time;
     `budget` of each run, such as "decodes=8e6", which its steps then follow from;
     `settings` are those of --set: `steps=2000, lr=1e-3`. Runs that diverge or fail are recorded, see `load`; a failure

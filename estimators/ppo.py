@@ -1,10 +1,12 @@
 """Proximal policy optimisation: the score function, held near the policy that its codes came from."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from estimators._base import Estimate, Latent, Problem, require
+from estimators._base import Estimate, Latent, Problem, Range, Space, require
 from estimators._baselines import Critic
 from estimators._categorical import Categorical
 
@@ -30,6 +32,8 @@ class PPO(Categorical):
     goal = "the ELBO, clipped near a lagged policy"
     coefficient: Tensor
     updates: Tensor
+
+    space: ClassVar[Space] = {"clip": Range(0.05, 0.5), "kl_target": Range(1e-3, 0.1)}
 
     def __init__(self, latent: Latent, *, k: int = 8, clip: float = 0.2, lag: int = 4, kl_target: float = 0.01) -> None:
         super().__init__(latent)

@@ -1,10 +1,10 @@
 """REINFORCE: the score-function estimator, with a choice of baselines."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
-from estimators._base import Estimate, Latent, Problem, require
+from estimators._base import Choice, Estimate, Latent, Problem, Space, require
 from estimators._baselines import Critic, LeaveOneOut, MovingAverage, NoBaseline
 from estimators._categorical import Categorical
 
@@ -22,6 +22,8 @@ class Reinforce(Categorical):
     """
 
     unbiased = True
+    # baselines are methods, to be compared under their own names
+    space: ClassVar[Space] = {"kl": Choice(("sampled", "exact"))}
 
     def __init__(
         self,

@@ -80,7 +80,7 @@ def expand(
             axes = [*condition.axes, *case.axes]
             typed = [(key, values[key]) for axis in axes if axis.typed for key in axis.keys]
             try:
-                config = resolved(**vars(variant))
+                config = resolved(**variant.words)
                 check_parts(config, shape)
             except ValueError as error:
                 words = _joined(estimator.partition(":")[0], given) if given else estimator

@@ -20,6 +20,11 @@ def estimators() -> Iterator[str]:
         yield f"{name:18} {about} [{posteriors}] ({arguments})"
 
 
+def groups() -> Iterator[str]:
+    for name, group in registry.GROUPS.items():
+        yield f"{name:15} {group.about}: {', '.join(registry.members(name))}"
+
+
 def _argument(option: inspect.Parameter) -> str:
     """`key=default`, with the other choices where there are a few."""
     default = str(option.default).lower()

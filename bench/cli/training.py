@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import importlib.util
-import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,15 +35,15 @@ def run(estimator: options.Estimators, given: Training) -> None:
 def prepare_run(estimator: Sequence[str], given: Training, *, quiet: bool = False) -> "Work":
     """All that `bench run` checks before the first run starts. Raises ValueError for what does not fit."""
     work = Work(given, quiet=quiet)
-    import estimators
     from bench.sweeps.plan import Variant
 
-    texts = options.expanded(estimator)
-    for text in texts:
-        estimators.parse(text, work.preset.arguments(work.posteriors[0]))
+    variants = [
+        Variant(one.text, posterior, work.overrides, optional=bool(one.group))
+        for posterior in work.posteriors
+        for one in options.expanded(estimator, work.preset.arguments(posterior))
+    ]
     work.load()
-    kinds = itertools.product(work.posteriors, texts)
-    work.plan([Variant(text, posterior, work.overrides) for posterior, text in kinds], work.name)
+    work.plan(variants, work.name)
     return work
 
 
@@ -71,7 +70,7 @@ def ablate(
     work = Work(given, many_runs=True)
     from bench import ablation, pages
 
-    texts = options.expanded(estimator) if estimator else []
+    texts = [one.text for one in options.expanded(estimator)] if estimator else []
     runs_each = len(work.seeds) * len(work.posteriors)
     found = ablation.find(name, texts, grid or [], runs_each=runs_each, yes=yes)
     work.load()

@@ -34,6 +34,8 @@ SHIPPED = (
     "fsq",
     "gumbel_softmax:hard=false",
     "daps_local",
+    "gumbel_softmax:k=8",
+    "straight_through:k=8",
 )
 """Estimators with a look of their own. The place in this list is the marker: append, never insert."""
 FAMILIES = ("daps", "daps_local", "reinforce", "gumbel_softmax", "straight_through", "vq", "fsq")

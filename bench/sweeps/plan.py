@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -27,6 +27,13 @@ class Variant:
     posterior: Posterior
     overrides: Mapping[str, object]
     """Settings that replace the preset's."""
+    optional: bool = False
+    """Whether it is skipped, with the reason, where its parts do not fit; what somebody asked for is refused."""
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """For `resolve`."""
+        return {"estimator": self.estimator, "posterior": self.posterior, "overrides": self.overrides}
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,10 @@ class Sweep:
     pixels: PixelStatistics
     absent: Mapping[str, str]
     """Image metrics that cannot be computed here, and why."""
+    impossible: Mapping[str, str]
+    """By digest, why a run's parts do not fit."""
+    firsts: Sequence[RunConfig]
+    """Of each variant in turn, its run with the first seed."""
 
     @property
     def image_metrics(self) -> tuple[str, ...]:
@@ -59,15 +70,17 @@ def plan(
     """Resolve every run, and build one of each kind to see that its parts fit. With `schedules`, steps follow from the
     budget.
 
-    Raises ValueError for the first that does not.
+    Raises ValueError for the first that does not, but for optional ones, of which some must fit.
     """
     pixels = PixelStatistics(*pixel_statistics(dataset.train))
     runs: dict[str, RunConfig] = {}
+    impossible: dict[str, str] = {}
+    firsts: list[RunConfig] = []
     for variant in variants:
         if schedules:
             schedules.budget.check(variant.overrides)
         first = resolve(
-            **vars(variant),
+            **variant.words,
             preset=preset,
             seed=seeds[0],
             device=device,
@@ -78,14 +91,25 @@ def plan(
             final_split=final_split,
             budget=str(schedules.budget) if schedules else "",
         )
-        check_parts(first, dataset.shape)
-        if schedules and skip_reason(first) is None:
+        reason = ""
+        try:
+            check_parts(first, dataset.shape)
+        except ValueError as error:
+            if not variant.optional:
+                raise
+            reason = str(error)
+        if schedules and not reason and skip_reason(first) is None:
             first = schedules.fit(first, dataset.shape, pixels, typed=variant.overrides)
+        firsts.append(first)
         for seed in seeds:
             config = first.model_copy(update={"seed": seed})
             runs[config.digest] = config
+            if reason:
+                impossible[config.digest] = reason
+    if len(impossible) == len(runs):
+        raise ValueError(next(iter(impossible.values())))
     # seed by seed, so that an interrupted sweep has compared every estimator on the seeds it got to
-    return Sweep(sorted(runs.values(), key=lambda config: config.seed), dataset, pixels, absent)
+    return Sweep(sorted(runs.values(), key=lambda config: config.seed), dataset, pixels, absent, impossible, firsts)
 
 
 def check_parts(config: RunConfig, shape: tuple[int, int, int]) -> None:
@@ -101,8 +125,9 @@ def check_parts(config: RunConfig, shape: tuple[int, int, int]) -> None:
 def jobs(sweep: Sweep, out: Path, checkpoint_every: int | None = None, tensorboard: bool = False) -> list[Job]:
     """The plan as work to be done: the mean image's score first, then every run."""
     provenance = {**of_code(), "metrics": metric_provenance(sweep.image_metrics), "absent": dict(sweep.absent)}
+    common = sweep.pixels, sweep.image_metrics, provenance, checkpoint_every, tensorboard
     made = [
-        Job(out.absolute(), config, sweep.pixels, sweep.image_metrics, provenance, checkpoint_every, tensorboard)
+        Job(out.absolute(), config, *common, impossible=sweep.impossible.get(config.digest, ""))
         for config in sweep.runs
     ]
     return [replace(made[0], is_baseline=True), *made]

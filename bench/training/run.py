@@ -43,6 +43,8 @@ class Job:
     tensorboard: bool
     is_baseline: bool = False
     """Measure the mean image instead of training."""
+    impossible: str = ""
+    """Why its parts do not fit, if somebody who planned it found out."""
 
     @functools.cached_property
     def identity(self) -> dict[str, object]:
@@ -128,7 +130,7 @@ def _perform(job: Job, dataset: Dataset, folder: RunFolder, should_stop: Callabl
                 folder.append({**which, **asdict(measurement)} for measurement in measured)
         folder.finish("done")
         return
-    reason = skip_reason(config)
+    reason = job.impossible or skip_reason(config)
     if reason:
         folder.finish("skipped", reason=reason)
         return

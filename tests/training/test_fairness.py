@@ -23,7 +23,7 @@ def task(estimator: str, family: str = "digits", preset: str = "quick", **change
 @pytest.mark.parametrize("posterior", ["factorised", "causal"])
 def test_estimators_share_the_initial_encoder_and_decoder(posterior):
     states = {}
-    for spec in estimators.CURATED:
+    for spec in estimators.CORE:
         made, built = task(spec, posterior=posterior)
         if skip_reason(made) is None:
             states[spec] = built.model.state_dict()
@@ -44,7 +44,7 @@ def test_initial_weights_differ_between_seeds():
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
 def test_parameter_counts_agree_within_five_percent_codebooks_aside(family, preset):
     counts = {}
-    for spec in estimators.CURATED:
+    for spec in estimators.CORE:
         _, built = task(spec, family, preset)
         table = built.model.decoder.embedding.table
         codebook = table.weight.numel() if table is not None else 0
@@ -102,7 +102,7 @@ def test_a_lagged_behaviour_is_a_snapshot_that_is_refreshed(monkeypatch):
     assert not torch.equal(built.snapshot.encoder.patch.weight, first)
 
 
-@pytest.mark.parametrize("spec", estimators.CURATED)
+@pytest.mark.parametrize("spec", estimators.CORE)
 def test_a_snapshot_is_not_trained(spec):
     _, built = task(spec)
     grouped = [p for group in built.param_groups(1e-3, 0.0) for p in group["params"]]
