@@ -41,11 +41,6 @@ def log_prob_by_position(logits: Float[Tensor, "k *n l v"], code: Int[Tensor, "k
     return log_prob(logits.unsqueeze(-2), code.unsqueeze(-1))
 
 
-def kl_by_position(logits: Float[Tensor, "k *n l v"], code: Int[Tensor, "k *n l"]) -> Float[Tensor, "k *n l"]:
-    """log v - H of each position given the codes before it, in nats; the position's own code does not matter."""
-    return kl_to_uniform(logits.unsqueeze(-2))
-
-
 def replayed(
     posterior: Posterior, code: Int[Tensor, "k b L"], read: Callable[[Tensor, Tensor], Float[Tensor, "k b t"]]
 ) -> Float[Tensor, "k b L"]:
@@ -54,11 +49,6 @@ def replayed(
     if isinstance(posterior, ReadsReplay):
         return posterior.read_replay(code, read)
     return read(posterior.replay(code), code)
-
-
-def replayed_log_prob(posterior: Posterior, code: Int[Tensor, "k b L"]) -> Float[Tensor, "k b L"]:
-    """log q of each position's code in nats, as `replayed`."""
-    return replayed(posterior, code, log_prob_by_position)
 
 
 def kl_to_uniform(logits: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n"]:
@@ -82,23 +72,37 @@ class Categorical(Estimator):
         super().__init__(latent)
         self.head_width = latent.vocab
 
+    def logits(self, params: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n l v"]:
+        """log q of every code at each position, up to a constant, of the head outputs: the one place where that is
+        said. Whatever samples, scores or measures q reads it here."""
+        return params
+
     def hard(self, params: Float[Tensor, "*n l v"], noise: torch.Generator | None = None) -> Int[Tensor, "*n l"]:
-        return sample(params, noise)
+        return sample(self.logits(params), noise)
 
     def mode(self, params: Float[Tensor, "*n l v"]) -> Int[Tensor, "*n l"]:
-        return params.argmax(-1)
+        return self.logits(params).argmax(-1)
 
     def draw_and_score(self, problem: Problem, k: int) -> tuple[Float[Tensor, "k b"], Float[Tensor, "k b"]]:
         """log p(x|z) and log q(z|x) in nats of k codes per image, drawn without a gradient through sampling."""
         with torch.no_grad():
             code, _ = problem.posterior.rollout(lambda params: self.hard(params, problem.noise), k)
-        return problem.log_lik(code), replayed_log_prob(problem.posterior, code).sum(-1)
+        return problem.log_lik(code), self.log_q(problem.posterior, code).sum(-1)
+
+    def log_q(self, posterior: Posterior, code: Int[Tensor, "k b L"]) -> Float[Tensor, "k b L"]:
+        """log q of each position's code given the codes before it, in nats, as `replayed`."""
+        return replayed(posterior, code, lambda params, code: log_prob_by_position(self.logits(params), code))
+
+    def kl_along(self, posterior: Posterior, code: Int[Tensor, "k b L"]) -> Float[Tensor, "k b L"]:
+        """log v - H of each position given the codes before it, in nats, as `replayed`; the position's own code does
+        not matter."""
+        return replayed(posterior, code, lambda params, code: self.kl(params.unsqueeze(-2)))
 
     def index(self, code: Tensor) -> Int[Tensor, "*n l"]:
         return code.argmax(-1) if code.is_floating_point() else code
 
     def kl(self, params: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n"]:
-        return kl_to_uniform(params)
+        return kl_to_uniform(self.logits(params))
 
 
 class Relaxation(Categorical):

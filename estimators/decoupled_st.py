@@ -1,11 +1,10 @@
 """Straight-through with one temperature to sample by and another to differentiate by."""
 
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from estimators._base import Latent, Problem, require
-from estimators._categorical import Relaxation, one_hot, sample
+from estimators._categorical import Relaxation, one_hot
 
 
 class DecoupledST(Relaxation):
@@ -34,8 +33,5 @@ class DecoupledST(Relaxation):
         probs = (logits / self.temperature).softmax(-1)
         return one_hot(self.hard(logits, problem.noise), probs.shape[-1]) + (probs - probs.detach())
 
-    def hard(self, params: Float[Tensor, "*n l v"], noise: torch.Generator | None = None) -> Int[Tensor, "*n l"]:
-        return sample(params / self.forward_temperature, noise)
-
-    def kl(self, params: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n"]:
-        return super().kl(params / self.forward_temperature)
+    def logits(self, params: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n l v"]:
+        return params / self.forward_temperature

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from estimators._base import Estimate, Latent, Problem, require
 from estimators._baselines import Critic
-from estimators._categorical import Categorical, replayed_log_prob
+from estimators._categorical import Categorical
 
 COEFFICIENTS = (1e-3, 1e6)
 """The adaptive coefficient stays in between, so that it can always come back."""
@@ -27,6 +27,7 @@ class PPO(Categorical):
     at the end of a lag is above 1.5 times `kl_target` (nats per position), and halves under 1/1.5 of it.
     """
 
+    goal = "the ELBO, clipped near a lagged policy"
     coefficient: Tensor
     updates: Tensor
 
@@ -45,9 +46,9 @@ class PPO(Categorical):
     def loss(self, problem: Problem) -> Estimate:
         with torch.no_grad():
             code, _ = problem.behaviour.rollout(lambda params: self.hard(params, problem.noise), self.k)
-            old_log_q = replayed_log_prob(problem.behaviour, code)
+            old_log_q = self.log_q(problem.behaviour, code)
         log_lik = problem.log_lik(code)
-        log_q = replayed_log_prob(problem.posterior, code)
+        log_q = self.log_q(problem.posterior, code)
         returns = log_lik.detach() + problem.beta * (self.latent.log_prior - log_q.detach().sum(-1))
         baseline, fit = self.critic(returns, problem)
         advantage = returns - baseline

@@ -6,7 +6,7 @@ import torch
 
 from estimators._base import Estimate, Latent, Problem, require
 from estimators._baselines import Critic, LeaveOneOut, MovingAverage, NoBaseline
-from estimators._categorical import Categorical, kl_by_position, replayed, replayed_log_prob
+from estimators._categorical import Categorical
 
 
 class Reinforce(Categorical):
@@ -46,9 +46,9 @@ class Reinforce(Categorical):
     def loss(self, problem: Problem) -> Estimate:
         with torch.no_grad():
             code, _ = problem.posterior.rollout(lambda params: self.hard(params, problem.noise), self.k)
-        log_lik, log_q = problem.log_lik(code), replayed_log_prob(problem.posterior, code).sum(-1)
+        log_lik, log_q = problem.log_lik(code), self.log_q(problem.posterior, code).sum(-1)
         if self.exact_kl:
-            kl = replayed(problem.posterior, code, kl_by_position).sum(-1)
+            kl = self.kl_along(problem.posterior, code).sum(-1)
             direct = problem.beta * kl.mean()
         else:
             kl = log_q.detach() - self.latent.log_prior

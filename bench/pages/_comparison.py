@@ -161,6 +161,7 @@ def gradients(comparison: Comparison) -> dict[str, Any]:
     metrics = [name for name in catalogue.names("gradient") if name in rows and name not in ERRORS.values()]
     return {
         "metrics": [describe(name) for name in metrics],
+        "other_goals": comparison.other_goals,
         "rows": [
             {
                 "name": comparison.methods[row["method"]].name,

@@ -233,6 +233,20 @@ class Comparison:
         return rows.pivot_table("value", keys, "metric").reset_index()
 
     @functools.cached_property
+    def other_goals(self) -> str:
+        """What methods of a gradient lab follow that is not the ELBO, in words; empty where all follow that."""
+        goals = {i: str(r.config["goal"]) for i, runs in self.runs.items() for r in runs if "goal" in r.config}
+        families: dict[str, set[str]] = defaultdict(set)
+        for index, method in enumerate(self.methods):
+            families[method.estimator.partition(":")[0]].add(goals.get(index, ""))
+        named: dict[str, str] = {}
+        for index, goal in goals.items():
+            name = self.methods[index].estimator
+            family = name.partition(":")[0]
+            named[family if len(families[family]) == 1 else name] = goal
+        return "; ".join(f"{name}: {goal}" for name, goal in named.items())
+
+    @functools.cached_property
     def images(self) -> list[int]:
         """Numbers of images of `split` behind the metric that ranks; more than one if they differ."""
         rows = self.finals[(self.finals["metric"] == self.metric) & (self.finals["ended"] == "done")]
