@@ -61,8 +61,8 @@ class Settings(BaseModel):
     (Brock et al. 2021, arXiv:2102.06171)."""
     grad_clip: Annotated[float, Field(gt=0)] = 1.0
     skip_non_finite: bool = False
-    """Leave an update out whose loss or gradient is not finite, and count it as the term `skipped_updates`, instead of ending
-    the run as diverged; a run that makes no update between two logs has diverged anyway. What an estimator keeps
+    """Leave an update out whose loss or gradient is not finite, and count it as the term `skipped_updates`, instead of
+    ending the run as diverged; a run that makes no update between two logs has diverged anyway. What an estimator keeps
     besides parameters is updated still."""
     beta: Annotated[float, Field(ge=0)]
     """Weight of the KL term at the first step; decays exponentially to beta_end."""

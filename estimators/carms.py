@@ -43,7 +43,8 @@ class CARMS(Categorical):
             f"carms goes through all pairs of codes: vocab is {latent.vocab}, and may be 2 to {LARGEST}; "
             f"try --set vocab={LARGEST}, or reinforce",
         )
-        self.k, self.kl_kind = k, kl
+        self.k = k
+        self.kl_kind: KL = kl
         self.register_buffer("orderings", pair_orderings(latent.vocab), persistent=False)
 
     def loss(self, problem: Problem) -> Estimate:

@@ -46,7 +46,8 @@ class PPO(Categorical):
         require(clip > 0, f"clip={clip} is not positive; try clip=0.2")
         require(lag >= 0, f"lag={lag} updates is negative; try lag=4")
         require(kl_target > 0, f"kl_target={kl_target} is not positive; try kl_target=0.01")
-        self.k, self.clip, self.kl_target, self.kl_kind = k, clip, kl_target, kl
+        self.k, self.clip, self.kl_target = k, clip, kl_target
+        self.kl_kind: KL = kl
         self.lag = lag
         self.critic = Critic(latent.width)
         self.register_buffer("coefficient", torch.ones(()))

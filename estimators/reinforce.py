@@ -37,7 +37,8 @@ class Reinforce(Categorical):
             k >= 2 or baseline != "loo",
             f"baseline=loo averages the other samples and k={k} leaves none; try k=2 or baseline=ema",
         )
-        self.k, self.kl_kind = k, kl
+        self.k = k
+        self.kl_kind: KL = kl
         if baseline == "critic":
             self.baseline = Critic(latent.width)
         else:

@@ -119,7 +119,8 @@ class Journal:
         self.cost.peak_memory = max(self.cost.peak_memory, peak_memory(torch.device(self.trainer.config.device)))
         measurements = [Measurement(key, value[finite].mean().item(), n) for key, value in named.items()]
         if skips:
-            measurements.append(Measurement("term/skipped_updates", 1 - finite.float().mean().item(), len(finite) * batch))
+            share = 1 - finite.float().mean().item()
+            measurements.append(Measurement("term/skipped_updates", share, len(finite) * batch))
         if realised_kl is not None:
             measurements.append(Measurement("realised_kl", realised_kl, batch))
         self.write("train", "", measurements)
