@@ -36,6 +36,8 @@ class Identity(BaseModel):
     preset: str
     seed: int
     device: Literal["cpu", "cuda"]
+    budget: str = ""
+    """That `steps` follow from and schedules end with, such as `decodes=8000000`; empty where the steps were chosen."""
     metrics: tuple[str, ...]
     """Image metrics asked for; those that could not be had are listed, with the reason, in config.json."""
     final_split: Split = "test"
@@ -126,7 +128,9 @@ class RunConfig(Settings, Identity):
     @property
     def digest(self) -> str:
         """16 hexadecimal digits that name the run and its folder."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        # without a budget, runs are named as they were before there were budgets
+        unused = None if self.budget else {"budget"}
+        canonical = json.dumps(self.model_dump(mode="json", exclude=unused), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -281,8 +285,12 @@ def resolve(
     metrics: tuple[str, ...],
     overrides: Mapping[str, object],
     final_split: Split = "test",
+    budget: str = "",
 ) -> RunConfig:
-    """One run. Raises ValueError, in one line, for whatever does not fit."""
+    """One run, with the preset's steps also where there is a `budget`.
+
+    Raises ValueError, in one line, for whatever does not fit.
+    """
     arguments = preset.arguments(posterior)
     spec = estimators.parse(estimator, arguments)
     settings = {**preset.run_settings(spec.name, posterior), **overrides}
@@ -300,6 +308,7 @@ def resolve(
             preset=preset.name,
             seed=seed,
             device=device,
+            budget=budget,
             metrics=metrics,
             final_split=final_split,
             **settings,  # type: ignore[arg-type]

@@ -46,6 +46,12 @@ class Training:
     posterior: PosteriorName = "factorised"
     seeds: Annotated[int | None, _AtLeast1(help="seeds 0, 1, ... [default: the preset's]")] = None
     steps: Annotated[int | None, _AtLeast1(help="optimiser steps [default: the preset's]")] = None
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="decodes=8e6, images=..., steps=... or seconds=... of each run: as many steps as that has room for"
+        ),
+    ] = None
     image_size: ImageSize = None
     settings: Settings = None
     metrics: Annotated[str | None, typer.Option(help="image metrics to compute, such as psnr,rfid")] = None

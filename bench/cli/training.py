@@ -5,7 +5,7 @@ import functools
 import importlib.util
 import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,6 +19,7 @@ from bench.text import counted
 if TYPE_CHECKING:
     from bench.config import Split
     from bench.records import Sweep
+    from bench.sweeps.budget import Timings
     from bench.sweeps.plan import Variant
     from bench.training.run import Job
 
@@ -81,6 +82,7 @@ def ablate(
         dataset=work.dataset.name,
         shape=work.dataset.shape,
         settings=work.overrides,
+        budget=str(work.budget or ""),
     )
     work.plan(plan.variants, f"ablate-{name}-{work.name}", final_split="validation")
     plan.write_record(work.folder)
@@ -106,6 +108,7 @@ class Work:
             warm_up()  # of worker processes, which have imports to do while this one does its own
         from bench import data
         from bench.config import Preset, parse_settings
+        from bench.sweeps import budget
 
         self.given, self.quiet = given, quiet
         self.place = given.place(many_runs=many_runs)
@@ -114,6 +117,9 @@ class Work:
         self.posteriors = options.posteriors(given.posterior)
         self.seeds = range(given.seeds or self.preset.seeds)
         self.overrides = parse_settings(given.settings or []) | ({"steps": given.steps} if given.steps else {})
+        self.budget = budget.parse(given.budget) if given.budget is not None else None
+        if self.budget:
+            self.budget.check(self.overrides)
 
     def load(self) -> None:
         """What it works with: metrics, device, images."""
@@ -137,28 +143,46 @@ class Work:
         """Such as digits-quick."""
         return f"{self.dataset.name.replace(':', '-')}-{self.preset.name}"
 
-    def plan(self, variants: "Iterable[Variant]", name: str, final_split: "Split" = "test") -> None:
+    def plan(self, variants: "Sequence[Variant]", name: str, final_split: "Split" = "test") -> None:
         """Check all runs, and open their folder, results/`name` unless told. By runs whose `final_split` is validation
         something may be chosen."""
         from bench import records
+        from bench.sweeps import budget, execute
         from bench.sweeps import plan as sweep
 
-        planned = sweep.plan(
-            variants,
-            self.seeds,
-            preset=self.preset,
-            device=self.device,
-            dataset=self.dataset,
-            metrics=self.metrics,
-            absent=self.absent,
-            final_split=final_split,
-        )
         self.folder = self.given.out or Path("results") / name
+        timings = self._timings() if self.budget and self.budget.unit == "seconds" else None
+        schedules = budget.Schedules(self.budget, timings) if self.budget else None
+
+        def planned() -> sweep.Sweep:
+            return sweep.plan(
+                variants,
+                self.seeds,
+                preset=self.preset,
+                device=self.device,
+                dataset=self.dataset,
+                metrics=self.metrics,
+                absent=self.absent,
+                final_split=final_split,
+                schedules=schedules,
+            )
+
+        made = planned()
         records.open_sweep(self.folder)
+        if timings and timings.keep():
+            made = planned()
+        if schedules:
+            execute.remove(self.folder, schedules.superseded(self.seeds) - {run.digest for run in made.runs})
         for metric, reason in self.absent.items():
             self._say(f"without {metric}: {reason}")
         self._executor = self.place.executor(self.dataset, self.folder, self.device)
-        self.jobs = sweep.jobs(planned, self.folder, self.given.checkpoint_every, self.given.tensorboard)
+        self.jobs = sweep.jobs(made, self.folder, self.given.checkpoint_every, self.given.tensorboard)
+
+    def _timings(self) -> "Timings":
+        from bench.sweeps.budget import Timings
+
+        threads = self.place.threads_here(self.device)
+        return Timings(self.folder, self.dataset, threads, fresh=self.given.fresh, say=self._say)
 
     def carry_out(self) -> None:
         """Do all runs and write the table; a run that fails is recorded. Raises `bench.sweeps.execute.Stuck`."""

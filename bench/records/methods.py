@@ -19,6 +19,8 @@ HELD_OUT = ("validation", "test")
 SKIPPED = "skipped"
 """In the column `metric` of a table without folders: what was left out; its reason is in the column `readout`."""
 POSTERIORS = ("factorised", "causal")
+FOLLOWING = ("steps", "log_every", "eval_every")
+"""Settings that follow from a budget."""
 SHIPPED = (
     "daps",
     "reinforce",
@@ -157,13 +159,20 @@ def _without_twins(grouped: dict[Method, list[Run]]) -> dict[Method, list[Run]]:
 def _variants(runs: list[Run]) -> list[str]:
     """What sets each run apart, in words. A run that never started has no settings and is like the first that did."""
     started = [run for run in runs if run.config]
-    columns = varying(run.config for run in started)
+    columns = varying(chosen(run.config) for run in started)
     words = {
         run.name: ", ".join(f"{key}={values[i]}" for key, values in columns.items() if values[i])
         for i, run in enumerate(started)
     }
     first = next(iter(words.values()), "")
     return [words.get(run.name, first) for run in runs]
+
+
+def chosen(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of resolved settings those that somebody chose: steps, and how often is logged and evaluated, follow from a
+    budget where there is one."""
+    without = FOLLOWING if config.get("budget") else ("budget",)
+    return {key: value for key, value in config.items() if key not in without}
 
 
 def varying(configs: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ from bench.config import Posterior, Preset, RunConfig, Split, resolve
 from bench.data import Dataset, pixel_statistics
 from bench.machine.provenance import of_code
 from bench.metrics.images import provenance as metric_provenance
+from bench.sweeps.budget import Schedules
 from bench.training.run import Job
 
 _fitting: set[tuple[str, tuple[int, int, int]]] = set()
@@ -53,14 +54,18 @@ def plan(
     metrics: tuple[str, ...],
     absent: Mapping[str, str],
     final_split: Split,
+    schedules: Schedules | None = None,
 ) -> Sweep:
-    """Resolve every run, and build one of each kind to see that its parts fit.
+    """Resolve every run, and build one of each kind to see that its parts fit. With `schedules`, steps follow from the
+    budget.
 
     Raises ValueError for the first that does not.
     """
     pixels = PixelStatistics(*pixel_statistics(dataset.train))
     runs: dict[str, RunConfig] = {}
     for variant in variants:
+        if schedules:
+            schedules.budget.check(variant.overrides)
         first = resolve(
             **vars(variant),
             preset=preset,
@@ -71,8 +76,11 @@ def plan(
             shape=dataset.shape,
             metrics=metrics,
             final_split=final_split,
+            budget=str(schedules.budget) if schedules else "",
         )
         check_parts(first, dataset.shape)
+        if schedules and skip_reason(first) is None:
+            first = schedules.fit(first, dataset.shape, pixels, typed=variant.overrides)
         for seed in seeds:
             config = first.model_copy(update={"seed": seed})
             runs[config.digest] = config

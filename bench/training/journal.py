@@ -12,8 +12,8 @@ from torch import Tensor
 from bench.config import Split
 from bench.data import Dataset
 from bench.machine.devices import peak_memory
-from bench.metrics.catalogue import METRICS
-from bench.metrics.evaluate import Measurement, Readout, evaluate
+from bench.metrics.catalogue import METRICS, Readout
+from bench.metrics.evaluate import Measurement, evaluate, evaluate_codes
 from bench.records import COST_COLUMNS
 from bench.records.folder import RunFolder
 from bench.training.checkpoint import State
@@ -127,8 +127,11 @@ class Journal:
         self.window.clear()
 
     def look(self) -> None:
-        """Measure on validation images what is soon measured."""
+        """Measure on validation images what is soon measured, of the most likely codes only how they use the
+        codebook."""
         self._evaluate("validation", "sample", [name for name in self.image_metrics if not METRICS[name].costly])
+        trainer = self.trainer
+        self.write("validation", "mode", evaluate_codes(trainer.task, self.dataset.validation, trainer.config))
 
     def conclude(self) -> None:
         """Measure what the run came to, with all that is costly or long: here alone test images are read."""

@@ -180,6 +180,13 @@ MISTAKES = [
     (["--dataset", "empty"], "empty"),
     (["--seeds", "0"], "seeds"),
     (["--steps", "-3"], "steps"),
+    (["--budget", "8e6"], "--budget 8e6 has no unit; try decodes=8e6, images=1e6, steps=2000 or seconds=60"),
+    (["--budget", "2h"], "--budget 2h has no unit; try decodes=8e6"),
+    (["--budget", "decode=8"], "--budget decode=8: no unit 'decode'; did you mean decodes?"),
+    (["--budget", "decodes=nan"], "'nan' is no number above 0"),
+    (["--budget", "decodes=-8e6"], "'-8e6' is no number above 0"),
+    (["--budget", "images="], "'' is no number above 0; try decodes=8e6"),
+    (["--budget", "images=8e6"], "the steps follow from --budget images=8000000; leave out either it or steps"),
     (["--posterior", "autoregressive"], "posterior"),
 ]
 

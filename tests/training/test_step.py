@@ -57,7 +57,8 @@ def test_realised_kl_is_between_the_distributions_that_codes_are_drawn_from(temp
     with torch.no_grad():
         new, old = (
             torch.distributions.Categorical(
-                logits=task.model.encode(task.model.likelihood.data(IMAGES))[0].replay(torch.zeros(1, 12, 4)) / temperature
+                logits=task.model.encode(task.model.likelihood.data(IMAGES))[0].replay(torch.zeros(1, 12, 4))
+                / temperature
             )
             for task in (made.task, before)
         )
