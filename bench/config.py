@@ -58,7 +58,14 @@ class Settings(BaseModel):
     lr_end: Annotated[float, Field(ge=0, le=1)] = 0.0
     """What a cosine schedule ends at, as a fraction of lr."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    clip: Literal["norm", "adaptive"] = "norm"
+    """What grad_clip bounds: the norm of the whole gradient, or every unit's relative to its parameters' norm
+    (Brock et al. 2021, arXiv:2102.06171)."""
     grad_clip: Annotated[float, Field(gt=0)] = 1.0
+    skip_non_finite: bool = False
+    """Leave an update out whose loss or gradient is not finite, and count it as the term `skipped_updates`, instead of
+    ending the run as diverged; a run that makes no update between two logs has diverged anyway. What an estimator keeps
+    besides parameters is updated still."""
     beta: Annotated[float, Field(ge=0)]
     """Weight of the KL term at the first step; decays exponentially to beta_end."""
     beta_end: Annotated[float, Field(ge=0)]
