@@ -57,8 +57,17 @@ class Settings(BaseModel):
     """What the networks multiply in; parameters, heads, likelihoods and estimators are float32 anyway."""
     lr: Annotated[float, Field(gt=0)]
     lr_schedule: Literal["constant", "cosine"] = "constant"
+    lr_end: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """What a cosine schedule ends at, as a fraction of lr."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    clip: Literal["norm", "adaptive"] = "norm"
+    """What grad_clip bounds: the norm of the whole gradient, or every unit's relative to its parameters' norm
+    (Brock et al. 2021, arXiv:2102.06171)."""
     grad_clip: Annotated[float, Field(gt=0)] = 1.0
+    skip_non_finite: bool = False
+    """Leave an update out whose loss or gradient is not finite, and count it as the term `skipped_updates`, instead of
+    ending the run as diverged; a run that makes no update between two logs has diverged anyway. What an estimator keeps
+    besides parameters is updated still."""
     beta: Annotated[float, Field(ge=0)]
     """Weight of the KL term at the first step; decays exponentially to beta_end."""
     beta_end: Annotated[float, Field(ge=0)]
@@ -89,6 +98,9 @@ class Settings(BaseModel):
     eval_batch: Positive
     eval_images: Positive | None = None
     """Images of a split measured: the first so many; None: all."""
+    eval_beta: Annotated[float, Field(ge=0)] | None = None
+    """Weight of the KL in the beta-ELBO that is measured. None: the preset's own beta_end, whatever rules give an
+    estimator and whatever is set, so that one number is compared with another."""
 
     @model_validator(mode="after")
     def _fit(self) -> "Settings":
@@ -99,6 +111,8 @@ class Settings(BaseModel):
                 f"beta={self.beta} cannot decay exponentially to beta_end={self.beta_end}; "
                 "try a small positive number, or both 0"
             )
+        if self.lr_end and self.lr_schedule == "constant":
+            raise ValueError(f"lr_end={self.lr_end:g} ends no constant schedule; try --set lr_schedule=cosine")
         return self
 
 
@@ -322,6 +336,8 @@ def resolve(
     settings = {**preset.run_settings(estimator, posterior), **overrides}
     if settings["length"] is None:
         settings["length"] = _default_length(*shape[1:])
+    if settings.get("eval_beta") is None:
+        settings["eval_beta"] = preset.settings["beta_end"]
     try:
         return RunConfig(
             estimator=str(spec),

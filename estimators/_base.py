@@ -105,6 +105,8 @@ class Estimate:
     """Detached diagnostics: ess, eta, temperature, ..."""
     decodes: int
     """Decoder evaluations per image, for compute-matched comparison."""
+    eta: Float[Tensor, ""] | Float[Tensor, "b"] | None = None
+    """Of policy search, the temperature in nats of the q* that this is a step to: one, or one per image; detached."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,11 @@ class Estimator(nn.Module, abc.ABC):
     """Quantizers emit vectors and need the factorised posterior."""
     unbiased: ClassVar[bool] = False
     """A claim about the ELBO gradient; a shared test holds it."""
-    policy_search: ClassVar[bool] = False
-    """Whether the encoder follows KL(q* || q), at the temperature terms["eta"] in nats, and not the ELBO's gradient."""
+    goal: str = "the ELBO"
+    """What the encoder's updates follow, in a few words: what captions say of it. `unbiased` is a claim about the ELBO
+    alone."""
+    policy_search: bool = False
+    """Whether that is KL(q* || q), at the temperature Estimate.eta."""
     local: ClassVar[bool] = False
     """Whether it is meant for decoders with Problem.patches."""
     has_elbo: ClassVar[bool] = True

@@ -3,6 +3,7 @@
 import abc
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -41,11 +42,6 @@ def log_prob_by_position(logits: Float[Tensor, "k *n l v"], code: Int[Tensor, "k
     return log_prob(logits.unsqueeze(-2), code.unsqueeze(-1))
 
 
-def kl_by_position(logits: Float[Tensor, "k *n l v"], code: Int[Tensor, "k *n l"]) -> Float[Tensor, "k *n l"]:
-    """log v - H of each position given the codes before it, in nats; the position's own code does not matter."""
-    return kl_to_uniform(logits.unsqueeze(-2))
-
-
 def replayed(
     posterior: Posterior, code: Int[Tensor, "k b L"], read: Callable[[Tensor, Tensor], Float[Tensor, "k b t"]]
 ) -> Float[Tensor, "k b L"]:
@@ -54,11 +50,6 @@ def replayed(
     if isinstance(posterior, ReadsReplay):
         return posterior.read_replay(code, read)
     return read(posterior.replay(code), code)
-
-
-def replayed_log_prob(posterior: Posterior, code: Int[Tensor, "k b L"]) -> Float[Tensor, "k b L"]:
-    """log q of each position's code in nats, as `replayed`."""
-    return replayed(posterior, code, log_prob_by_position)
 
 
 def kl_to_uniform(logits: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n"]:
@@ -75,6 +66,10 @@ def one_hot(index: Int[Tensor, "*n"], vocab: int) -> Float[Tensor, "*n v"]:
     return torch.zeros(*index.shape, vocab, device=index.device).scatter_(-1, index.unsqueeze(-1), 1.0)
 
 
+KL = Literal["sampled", "exact"]
+"""How a score function has the KL term."""
+
+
 class Categorical(Estimator):
     """Estimators whose head emits logits over the vocabulary and whose evaluation code is a sampled index."""
 
@@ -82,23 +77,51 @@ class Categorical(Estimator):
         super().__init__(latent)
         self.head_width = latent.vocab
 
+    def logits(self, params: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n l v"]:
+        """log q of every code at each position, up to a constant, of the head outputs: the one place where that is
+        said. Whatever samples, scores or measures q reads it here."""
+        return params
+
     def hard(self, params: Float[Tensor, "*n l v"], noise: torch.Generator | None = None) -> Int[Tensor, "*n l"]:
-        return sample(params, noise)
+        return sample(self.logits(params), noise)
 
     def mode(self, params: Float[Tensor, "*n l v"]) -> Int[Tensor, "*n l"]:
-        return params.argmax(-1)
+        return self.logits(params).argmax(-1)
 
     def draw_and_score(self, problem: Problem, k: int) -> tuple[Float[Tensor, "k b"], Float[Tensor, "k b"]]:
         """log p(x|z) and log q(z|x) in nats of k codes per image, drawn without a gradient through sampling."""
         with torch.no_grad():
             code, _ = problem.posterior.rollout(lambda params: self.hard(params, problem.noise), k)
-        return problem.log_lik(code), replayed_log_prob(problem.posterior, code).sum(-1)
+        return problem.log_lik(code), self.log_q(problem.posterior, code).sum(-1)
+
+    def log_q(self, posterior: Posterior, code: Int[Tensor, "k b L"]) -> Float[Tensor, "k b L"]:
+        """log q of each position's code given the codes before it, in nats, as `replayed`."""
+        return replayed(posterior, code, lambda params, code: log_prob_by_position(self.logits(params), code))
+
+    def kl_along(self, posterior: Posterior, code: Int[Tensor, "k b L"]) -> Float[Tensor, "k b L"]:
+        """log v - H of each position given the codes before it, in nats, as `replayed`; the position's own code does
+        not matter."""
+        return replayed(posterior, code, lambda params, code: self.kl(params.unsqueeze(-2)))
+
+    def kl_term(
+        self, problem: Problem, code: Int[Tensor, "k b L"], log_q: Float[Tensor, "k b"], how: KL
+    ) -> tuple[Float[Tensor, "k b"], Float[Tensor, ""]]:
+        """What the KL takes from the return of each code, detached, and what it adds to the loss directly; in nats.
+
+        `sampled`: log q(z|x) - log p(z), all of it in the return. `exact`: every position's KL given the codes before
+        it. For a factorised posterior that is the KL itself, the same for all samples of an image; for a causal one it
+        depends on the code and stays in the return. The same gradient on average; with a baseline, with less variance.
+        """
+        if how == "sampled":
+            return log_q.detach() - self.latent.log_prior, log_q.new_zeros(())
+        kl = self.kl_along(problem.posterior, code).sum(-1)
+        return kl.detach(), problem.beta * kl.mean()
 
     def index(self, code: Tensor) -> Int[Tensor, "*n l"]:
         return code.argmax(-1) if code.is_floating_point() else code
 
     def kl(self, params: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n"]:
-        return kl_to_uniform(params)
+        return kl_to_uniform(self.logits(params))
 
 
 class Relaxation(Categorical):

@@ -11,7 +11,8 @@ from estimators._step_size import Step, make
 
 
 class DAPS(Categorical):
-    """Policy search (Drolet et al. 2026, arXiv:2509.24716). Descends KL(q* || q), not the ELBO, k decodes per step.
+    """Policy search (Drolet et al. 2026, arXiv:2509.24716). Steps toward q*, in the limit of k down KL(q* || q) and not
+    up the ELBO; k decodes per step.
 
     Steps toward q* proportional to exp((A + eta log q) / (eta + beta)), the maximiser of E[A] + beta H under a KL
     bound around q, by weighted maximum likelihood over k samples per image, without a gradient through sampling. Any
@@ -26,7 +27,7 @@ class DAPS(Categorical):
     - `ess`: the effective sample size (ESS) is held at `ess_target` times k, from `eta` on, with Adam at `eta_lr`
     - `ess_solve`: it is `ess_target` times k on every batch
     - `kl`: the bound itself, KL(q* || q) <= `epsilon` nats (0.5), as REPS and MPO solve it
-    - `vmpo`: as V-MPO, the best half of the batch's samples within `epsilon` nats (0.1)
+    - `vmpo`: as V-MPO, the best half of the batch's samples within `epsilon` nats (0.1); its target is not q*
     - `lbps`: the best lower bound on the return, at confidence 1 - `delta` (0.3)
     - `fixed`: eta is `eta`
     - `greedy`: eta -> 0, no bound
@@ -36,6 +37,7 @@ class DAPS(Categorical):
     rules; an `epsilon`, `delta` or `per_image` they refuse.
     """
 
+    goal = "KL(q* || q), in the limit of k"
     policy_search = True
     # the rule is a method, to be compared under its own name; eta matters most: from 100 it takes most of a short run
     # to come down
@@ -61,6 +63,8 @@ class DAPS(Categorical):
         super().__init__(latent)
         require(k >= 1, f"k={k} samples per image; k must be at least 1")
         self.k = k
+        if step_size == "vmpo":
+            self.goal, self.policy_search = "KL(psi || q), psi the batch's best half", False
         self.step_size = make(
             step_size,
             k=k,
@@ -84,7 +88,7 @@ class DAPS(Categorical):
             **step_terms(step, self.k),
             "entropy": -log_q.detach().mean(),
         }
-        return Estimate(loss, terms, decodes=self.k)
+        return Estimate(loss, terms, decodes=self.k, eta=step.eta)
 
     def param_groups(self, lr: float) -> list[dict]:
         own = list(self.step_size.parameters())

@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from estimators._base import Choice, Estimate, Latent, Problem, Space, require
-from estimators._categorical import replayed_log_prob
 from estimators.daps import DAPS, step_terms
 
 
@@ -29,6 +28,7 @@ class DAPSLocal(DAPS):
     Without Problem.patches every patch is near every position.
     """
 
+    goal = "KL(q* || q), by position"
     local = True
     space: ClassVar[Space] = {**DAPS.space, "reach": Choice((0, 1, 2))}
 
@@ -64,7 +64,7 @@ class DAPSLocal(DAPS):
         with torch.no_grad():
             code, _ = problem.posterior.rollout(lambda params: self.hard(params, problem.noise), self.k)
         log_lik, near = self.credit(code, problem)
-        log_q = replayed_log_prob(problem.posterior, code)
+        log_q = self.log_q(problem.posterior, code)
         # centred for precision only, as in `daps`; a position of an image is to the rule what an image is there
         step = self.step_size((near - near.mean(0)).flatten(1), log_q.detach().flatten(1), problem.beta)
         weights = step.log_weights.exp().view_as(log_q)
@@ -74,7 +74,9 @@ class DAPSLocal(DAPS):
             **step_terms(step, self.k),
             "entropy": -log_q.detach().sum(-1).mean(),
         }
-        return Estimate(loss, terms, decodes=self.k)
+        # of a rule that has one eta per position of an image, their mean
+        eta = step.eta.view(-1, self.latent.length).mean(1) if step.eta.ndim else step.eta
+        return Estimate(loss, terms, decodes=self.k, eta=eta)
 
     def credit(self, code: Tensor, problem: Problem) -> tuple[Float[Tensor, "k b"], Float[Tensor, "k b L"]]:
         """log p(x|z) of each sample, and of the patches near each of its positions, detached; in nats."""

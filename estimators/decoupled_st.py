@@ -2,12 +2,11 @@
 
 from typing import ClassVar
 
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from estimators._base import Latent, Problem, Range, Space, require
-from estimators._categorical import Relaxation, one_hot, sample
+from estimators._categorical import Relaxation, one_hot
 
 
 class DecoupledST(Relaxation):
@@ -39,8 +38,5 @@ class DecoupledST(Relaxation):
         probs = (logits / self.temperature).softmax(-1)
         return one_hot(self.hard(logits, problem.noise), probs.shape[-1]) + (probs - probs.detach())
 
-    def hard(self, params: Float[Tensor, "*n l v"], noise: torch.Generator | None = None) -> Int[Tensor, "*n l"]:
-        return sample(params / self.forward_temperature, noise)
-
-    def kl(self, params: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n"]:
-        return super().kl(params / self.forward_temperature)
+    def logits(self, params: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n l v"]:
+        return params / self.forward_temperature

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
@@ -25,12 +26,14 @@ def enumerate_codes(latent: Latent) -> Int[Tensor, "n L"]:
     return torch.tensor(list(itertools.product(range(latent.vocab), repeat=latent.length)))
 
 
-def score_all(problem: Problem, codes: Int[Tensor, "n L"]) -> tuple[Float[Tensor, "n b"], Float[Tensor, "n b"]]:
-    """log q(z|x) and log p(x|z) in nats, of every code for every image."""
+def score_all(
+    problem: Problem, codes: Int[Tensor, "n L"], logits: Callable[[Tensor], Tensor] = lambda params: params
+) -> tuple[Float[Tensor, "n b"], Float[Tensor, "n b"]]:
+    """log q(z|x) and log p(x|z) in nats, of every code for every image. `logits`: of the estimator whose q it is."""
     with torch.no_grad():
         one, _ = problem.posterior.rollout(lambda params: params.argmax(-1), 1)
     every = codes[:, None].expand(-1, one.shape[1], -1)
-    return log_prob(problem.posterior.replay(every), every), problem.log_lik(every)
+    return log_prob(logits(problem.posterior.replay(every)), every), problem.log_lik(every)
 
 
 def objective(
@@ -41,7 +44,7 @@ def objective(
 
 
 def optimal_policy(
-    log_q: Float[Tensor, "n b"], log_lik: Float[Tensor, "n b"], eta: Scalar, beta: Scalar
+    log_q: Float[Tensor, "n b"], log_lik: Float[Tensor, "n b"], eta: Scalar | Float[Tensor, "b"], beta: Scalar
 ) -> Float[Tensor, "n b"]:
     """log q* of policy search, q* proportional to exp((R + eta log q) / (eta + beta)), normalised over all codes
     (Drolet et al., arXiv:2509.24716). Detached: q* is a target."""
@@ -49,7 +52,7 @@ def optimal_policy(
 
 
 def distance_to_optimal(
-    log_q: Float[Tensor, "n b"], log_lik: Float[Tensor, "n b"], eta: Scalar, beta: Scalar
+    log_q: Float[Tensor, "n b"], log_lik: Float[Tensor, "n b"], eta: Scalar | Float[Tensor, "b"], beta: Scalar
 ) -> Float[Tensor, "b"]:
     """KL(q* || q) in nats; its gradient is what policy search estimates."""
     log_target = optimal_policy(log_q, log_lik, eta, beta)
@@ -72,7 +75,7 @@ class Exact(Categorical):
         self.register_buffer("codes", enumerate_codes(latent), persistent=False)
 
     def loss(self, problem: Problem) -> Estimate:
-        log_q, log_lik = score_all(problem, self.codes)
+        log_q, log_lik = score_all(problem, self.codes, self.logits)
         gain = objective(log_q, log_lik, self.latent.log_prior, problem.beta)
         expected = (log_q.exp() * log_lik).detach().sum(0)
         return Estimate(-gain.mean(), {"log_lik": expected.mean()}, decodes=len(self.codes))

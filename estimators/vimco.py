@@ -31,6 +31,8 @@ class VIMCO(Categorical):
     w; here the decoder follows the plain mean log-likelihood of the k codes, as with every estimator.
     """
 
+    goal = "the k-sample bound"
+
     def __init__(self, latent: Latent, *, k: int = 8) -> None:
         super().__init__(latent)
         require(k >= 2, f"k={k} samples per image leave no others to make a baseline of; try k=8")

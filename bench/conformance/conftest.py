@@ -19,7 +19,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not {"spec", "kind"} <= set(metafunc.fixturenames):
         return
-    variants = {"gumbel_softmax:hard=false", "vq:gradient=rotation", "daps:step_size=vmpo", "daps:step_size=kl"}
+    variants = {
+        "gumbel_softmax:hard=false", "vq:gradient=rotation", "daps:step_size=vmpo", "daps:step_size=kl",
+        "decoupled_st:forward_temperature=2",
+    }  # fmt: skip
     every = sorted({*CORE, *estimators.available(), *variants})
     specs = metafunc.config.getoption("--estimator", default=None) or every
     only_unbiased = metafunc.definition.get_closest_marker("unbiased") is not None

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from bench.conformance.toys import exact_objective, gradient, log_q, toy_for
+from bench.conformance.toys import all_codes, as_they_are, exact_objective, gradient, log_q, toy_for
+from estimators import Categorical
 
 SCALES = (0.1, 1.0, 4.0)
 """Of the head's weights: near-uniform, random and peaked encoders."""
@@ -93,6 +94,31 @@ def test_evaluation_codes_are_hard_and_their_indices_lie_in_the_vocabulary(spec,
         assert (kl <= length * math.log(vocab) + 1e-5).all()
 
 
+def test_what_draws_scores_and_measures_codes_is_one_distribution(spec, kind):
+    """`logits`, on every code that there is."""
+    length, vocab, draws = 2, 4, 4000
+    estimator, case = toy_for(spec, kind, length, vocab, scale=3.0)
+    if not isinstance(estimator, Categorical):
+        pytest.skip("a quantizer has no distribution")
+    codes, problem = all_codes(length, vocab), case.problem()
+    with torch.no_grad():
+        log_probs = log_q(problem, codes, estimator.logits)[:, 0]
+        scored = estimator.log_q(problem.posterior, codes).sum(-1)[:, 0]
+        noise = torch.Generator().manual_seed(9)
+        drawn, params = problem.posterior.rollout(lambda params: estimator.hard(params, noise), draws)
+        mode, at_mode = problem.posterior.rollout(estimator.mode, 1)
+    torch.testing.assert_close(scored, log_probs)
+    probs = log_probs.exp()
+    assert probs.sum().item() == pytest.approx(1.0, abs=1e-5)
+    found = torch.bincount(drawn[:, 0] @ torch.tensor([vocab, 1]), minlength=vocab**length) / draws
+    assert ((found - probs).abs() <= 4.5 * (probs * (1 - probs) / draws).sqrt() + 1e-4).all()
+    assert torch.equal(mode, estimator.logits(at_mode).argmax(-1))
+    exact = (probs * (log_probs + length * math.log(vocab))).sum()
+    kl = estimator.kl(params)[:, 0]
+    # along a causal posterior's prefixes it has a variance
+    assert (kl.mean() - exact).abs() <= 4.5 * kl.std() / draws**0.5 + 1e-5
+
+
 def test_mode_is_deterministic(spec, kind):
     estimator, case = toy_for(spec, kind)
     estimator.loss(case.problem(b=8))
@@ -125,7 +151,8 @@ def test_state_survives_a_checkpoint(spec, kind):
 )
 def test_unbiased_means_equal_to_enumeration_within_sampling_error(spec, kind, length, vocab, beta, scale):
     estimator, case = toy_for(spec, kind, length, vocab, scale)
-    exact = gradient(lambda: -exact_objective(case, beta, length, vocab), case.posterior)
+    logits = estimator.logits if isinstance(estimator, Categorical) else as_they_are
+    exact = gradient(lambda: -exact_objective(case, beta, length, vocab, logits), case.posterior)
     noise = torch.Generator().manual_seed(8)
     draws = torch.stack(
         [

@@ -69,16 +69,25 @@ def all_codes(length: int, vocab: int) -> Tensor:
     return torch.tensor(list(itertools.product(range(vocab), repeat=length)))[:, None]
 
 
-def log_q(problem: Problem, code: Tensor) -> Tensor:
+Logits = Callable[[Tensor], Tensor]
+"""Head outputs -> log q up to a constant: an estimator's own."""
+
+
+def as_they_are(params: Tensor) -> Tensor:
+    """Logits of most estimators."""
+    return params
+
+
+def log_q(problem: Problem, code: Tensor, logits: Logits = as_they_are) -> Tensor:
     """log q of integer codes, [k b], the long way."""
-    return problem.posterior.replay(code).log_softmax(-1).gather(-1, code[..., None])[..., 0].sum(-1)
+    return logits(problem.posterior.replay(code)).log_softmax(-1).gather(-1, code[..., None])[..., 0].sum(-1)
 
 
-def exact_objective(case: Toy, beta: float, length: int, vocab: int) -> Tensor:
+def exact_objective(case: Toy, beta: float, length: int, vocab: int, logits: Logits = as_they_are) -> Tensor:
     """J = E_q[log p(x|z)] - beta KL(q || uniform), by enumeration."""
     codes = all_codes(length, vocab)
     problem = case.problem(beta)
-    log_probs = log_q(problem, codes)
+    log_probs = log_q(problem, codes, logits)
     uniform = -length * torch.tensor(float(vocab)).log()
     gains = case.log_lik(codes) - beta * (log_probs - uniform)
     return (log_probs.exp() * gains).sum()

@@ -19,6 +19,7 @@ from bench.metrics import catalogue
 from bench.metrics.catalogue import describe
 from bench.records.study import ESS_QUANTILES, TERMS
 from bench.records.sweep import Table
+from bench.stats.answers import mid_schedule
 from bench.stats.bands import Line, knobs, lines
 from bench.text import compact, counted, typed
 
@@ -84,6 +85,7 @@ def _curves(sheet: Sheet, metric: str) -> Drawing | None:
         "A thin line that ends in a cross: a run that diverged after that evaluation." if ended else "",
         f"In grey: the {counted(others, sheet.noun)} after the best {len(looks)}." if others else "",
         f"In the order of the final {sheet.ranking}." if sheet.comparison.metric else "",
+        mid_schedule(sheet.comparison),
         metrics=[metric],
         names=sheet.followed,
     )

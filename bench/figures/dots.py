@@ -186,6 +186,6 @@ def _caption(
         f"In the order of the best {sheet.ranking}.",
         sheet.not_shown(len(sheet.names) - len(names)),
         f"{NO_VALUE}: not defined or not measured." if "missing" in marks else "",
-        metrics=metrics,
+        metrics=[*metrics, *["usage"] * mapped],
         names=names,
     )

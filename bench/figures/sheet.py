@@ -22,6 +22,8 @@ from bench.records.sweep import Comparison, Table
 from bench.stats.intervals import FEWEST
 from bench.text import counted, shortened, span, typed, unlike
 
+CODES = {"sample": "sampled codes", "mode": "the most likely codes"}
+"""By readout."""
 HOLLOW = "causal"
 """The posterior whose marks are hollow."""
 LONGEST_PLACE = 60
@@ -200,8 +202,8 @@ class Sheet:
         return ", ".join(sorted(set(self.comparison.ended["device"])))
 
     def caption(self, *first: str, metrics: Sequence[str] = (), names: Sequence[str] | None = None) -> str:
-        """The sentences of a figure, and what all figures say: which runs, marks, and names. `metrics` are those whose
-        value for the mean training image may be a line."""
+        """The sentences of a figure, and what all figures say: which runs, codes, marks, and names. `metrics` are those
+        shown of runs, whose value for the mean training image may be a line."""
         names = self.names if names is None else names
         counts = [(self.comparison.methods[i], *self.diverged(i)) for i in self.named(names)]
         lost = [f"{n} of {all_} of {method.name}, {method.posterior}" for method, n, all_ in counts if n]
@@ -209,9 +211,10 @@ class Sheet:
         scores = [f"{describe(m).title} {value:.4g}" for m, value in known.items() if not math.isnan(value)]
         short = [f"{self.labels[name]} is {name}" for name in names if "…" in self.labels[name]]
         several = len(self.posteriors) > 1
+        codes = " and ".join(dict.fromkeys(CODES[catalogue.readout(m)] for m in metrics)) or CODES["sample"]
         return sentences(
             *first,
-            f"{', '.join([*self._images, 'sampled codes'])}.",
+            f"{', '.join([*self._images, codes])}.",
             f"Left out: {self.comparison.left_out}." if self.comparison.left_out else "",
             "Filled: factorised posterior; hollow: causal." if several else f"Posterior: {self.posteriors[0]}.",
             "Dashed, where it is near enough: the mean training image as everyone's reconstruction "

@@ -218,7 +218,7 @@ def bias_variance(sheet: Sheet) -> Drawing | None:
     caption = (
         f"Squared bias of the mean gradient and variance of one draw on {sheet.comparison.title}, both relative to the "
         "squared norm of the exact gradient. Hollow: the bias is within 2 standard errors of 0. Biases under "
-        f"{FLOOR:g} lie on the axis."
+        f"{FLOOR:g} lie on the axis. {_exact_gradient(sheet)}"
     )
     return _gradients(sheet, "variance", "bias_squared", caption, "hollow: bias within\n2 standard errors of 0")
 
@@ -227,9 +227,16 @@ def error_against_decodes(sheet: Sheet) -> Drawing | None:
     """Mean squared error of gradients against the decoder evaluations they take; lines join numbers of samples."""
     caption = (
         f"Mean squared error of one draw of the gradient on {sheet.comparison.title}, relative to the squared norm of "
-        "the exact gradient, against decoder evaluations per image. Lines join the numbers of samples of one estimator."
+        "the exact gradient, against decoder evaluations per image. Lines join the numbers of samples of one estimator. "
+        f"{_exact_gradient(sheet)}"
     )
     return _gradients(sheet, "decodes", "mse", caption)
+
+
+def _exact_gradient(sheet: Sheet) -> str:
+    others = sheet.comparison.other_goals
+    what = "The exact gradient is the ELBO's; for policy search that of KL(q* || q), at each image's temperature."
+    return f"{what} What is followed instead of the ELBO: {others}." if others else what
 
 
 def _gradients(sheet: Sheet, x: str, y: str, caption: str, title: str = "") -> Drawing | None:

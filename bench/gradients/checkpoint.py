@@ -59,7 +59,7 @@ def load_run(folder: Path) -> tuple[RunConfig, Dataset, Task]:
 def _end(config: RunConfig, dataset: Dataset, task: Task) -> Iterator[Moment]:
     """Of the run's training, where everything is compared with the reference."""
     x = first_images(task, dataset, IMAGES)
-    moment = Moment(config, config.steps, task, x, DRAWS, lambda _, found: statistics(found, reference))
+    moment = Moment(config, config.steps, task, x, DRAWS, lambda *given: statistics(given[-1], reference))
     noise = noise_generator(config.seed, "gradients/reference", CPU)
     reference = draw(moment, load(REFERENCE, task.estimator.latent), noise).draws
     yield moment

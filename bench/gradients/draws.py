@@ -15,7 +15,7 @@ from bench.build import Task
 from bench.config import RunConfig
 from bench.data import Dataset
 from bench.seeds import batch_order, noise_generator
-from bench.training.step import beta_at
+from bench.training.step import beta_at, progress_at
 from estimators import Estimator, Problem
 
 BATCH = 2**16
@@ -31,8 +31,8 @@ class Gradients:
 
     draws: Float[Tensor, "images draws f"]
     decodes: int
-    eta: float | None
-    """Temperature of policy search, in nats."""
+    eta: Float[Tensor, "images draws"] | None
+    """Temperature of policy search at each draw, in nats."""
 
     @property
     def mean(self) -> Float[Tensor, "images f"]:
@@ -59,12 +59,12 @@ class Moment:
     x: Float[Tensor, "images c h w"]
     """As the likelihood takes them."""
     draws: int
-    compare: "Callable[[Moment, Gradients], Mapping[str, float]]"
+    compare: "Callable[[Moment, Estimator, Gradients], Mapping[str, float]]"
     """Values by metric."""
 
     @property
     def progress(self) -> float:
-        return self.step / self.config.steps
+        return progress_at(self.config, self.step)
 
     def problem(self, x: Tensor, features: Tensor, noise: torch.Generator) -> Problem:
         """What an estimator is given at that step, the encoder cut off at its features."""
@@ -101,13 +101,15 @@ def draw(moment: Moment, estimator: Estimator, noise: torch.Generator) -> Gradie
     with torch.no_grad():
         features = moment.task.model.encoder(moment.x)
     batch = max(1, BATCH // (len(features) * getattr(estimator, "k", 1)))
-    uphill, estimate = [], None
+    uphill, etas, decodes = [], [], 0
     for part in torch.arange(moment.draws).split(batch):
         repeated = features.repeat_interleave(len(part), 0).requires_grad_()
         estimate = estimator.loss(moment.problem(moment.x.repeat_interleave(len(part), 0), repeated, noise))
         (gradient,) = torch.autograd.grad(estimate.loss, repeated)
         # the loss is a mean over images: undo that for the gradient of each
         uphill.append(-gradient.flatten(1).unflatten(0, (len(features), len(part))) * len(repeated))
-    assert estimate is not None
-    eta = estimate.terms["eta"].item() if estimator.policy_search else None
-    return Gradients(torch.cat(uphill, 1), estimate.decodes, eta)
+        decodes = estimate.decodes
+        if estimator.policy_search:
+            assert estimate.eta is not None, "policy search says at which temperature"
+            etas.append(estimate.eta.expand(len(repeated)).unflatten(0, (len(features), len(part))))
+    return Gradients(torch.cat(uphill, 1), decodes, torch.cat(etas, 1) if etas else None)

@@ -25,7 +25,7 @@ from bench.seeds import batch_order, noise_generator
 from bench.text import counted
 from bench.training.run import record_failure, run_columns
 from bench.training.step import Trainer
-from estimators import Estimator, Latent
+from estimators import Categorical, Estimator, Latent
 from estimators.exact import distance_to_optimal, enumerate_codes, objective, score_all
 
 TINY = {"length": 4, "vocab": 4, "width": 16, "heads": 2, "batch_size": 32, "beta": 1.0, "beta_end": 1.0}
@@ -158,7 +158,8 @@ def record(
             if not locks.enter_context(run.lock()) or run.finished:
                 there += 1
                 continue
-            run.start(identity, {**measured.model_dump(mode="json"), "network": config.estimator}, provenance)
+            goal = {} if isinstance(made, str) or made.goal == Estimator.goal else {"goal": made.goal}
+            run.start(identity, {**measured.model_dump(mode="json"), "network": config.estimator, **goal}, provenance)
             run.keep_rows(0)
             if isinstance(made, str):
                 run.finish("skipped", reason=made)
@@ -185,21 +186,25 @@ def _rows(moment: Moment, name: str, estimator: Estimator, dataset: Dataset) -> 
         settle(moment, estimator, dataset)
     found = draw(moment, estimator, noise_generator(config.seed, f"gradients/{name}", CPU))
     cost = {"step": moment.step, "images": moment.step * config.batch_size, "decodes": found.decodes}
-    for metric, value in moment.compare(moment, found).items():
+    for metric, value in moment.compare(moment, estimator, found).items():
         values = {"metric": metric, "value": value, "n": moment.draws * len(moment.x)}
         yield {**cost, "seconds": math.nan, "split": "validation", "readout": "", **values}
 
 
-def _against_enumeration(moment: Moment, found: Gradients) -> dict[str, float]:
-    """The exact gradient is uphill in the ELBO or, for policy search, downhill in KL(q* || q), which that descends."""
+def _against_enumeration(moment: Moment, estimator: Estimator, found: Gradients) -> dict[str, float]:
+    """The exact gradient is uphill in the ELBO of the estimator's own q or, for policy search, downhill in KL(q* || q),
+    averaged over the q* of every draw: each at the temperature that its image had."""
     latent = moment.task.estimator.latent
     features = moment.task.model.encoder(moment.x).detach().requires_grad_()
     problem = moment.problem(moment.x, features, torch.Generator())
-    log_q, log_lik = score_all(problem, enumerate_codes(latent))
+    logits = estimator.logits if isinstance(estimator, Categorical) else lambda params: params
+    log_q, log_lik = score_all(problem, enumerate_codes(latent), logits)
     if found.eta is None:
         gain = objective(log_q, log_lik, latent.log_prior, problem.beta)
     else:
-        gain = -distance_to_optimal(log_q, log_lik, found.eta, problem.beta)
+        etas, times = found.eta.unique(dim=1, return_counts=True)
+        distances = [distance_to_optimal(log_q, log_lik, eta, problem.beta) for eta in etas.unbind(1)]
+        gain = -torch.stack(distances, 1) @ (times / times.sum())
     (exact,) = torch.autograd.grad(gain.sum(), features)
     return statistics(found, exact.flatten(1))
 

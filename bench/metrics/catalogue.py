@@ -14,6 +14,8 @@ SSIM_WINDOW = 11
 LPIPS_MIN_SIDE = 64
 """Pixels. AlexNet needs 31, where its last maps are 1 x 1; LPIPS was calibrated on patches of 64."""
 
+Readout = Literal["sample", "mode"]
+"""Which code of an image is measured: one drawn from q(z|x), or the most likely one, position by position."""
 UNITLESS = ("1", "count", "fraction", "codes")
 """Units that are not written behind a number."""
 
@@ -40,6 +42,8 @@ class Metric:
     """Stands in tables unless others are asked for."""
     constant: bool = False
     """The same for every seed."""
+    short: bool = False
+    """Written with four digits at most: 8M, 39.94k."""
     costly: bool = False
     """Runs a network of its own: measured at the last step only."""
     weights: str | None = None
@@ -47,6 +51,9 @@ class Metric:
     definition: str = ""
     """What a reader needs to compute the same number; goes to config.json."""
     libraries: tuple[str, ...] = ()
+    readout: Readout = "sample"
+    """Of which codes it is shown; measured of others too, it is in the rows. Where q's noise alone would look like use
+    of the codebook, of the most likely ones."""
 
     @property
     def suffix(self) -> str:
@@ -121,35 +128,69 @@ METRICS: dict[str, Metric] = {
             "elbo", "ELBO", "nats", "higher", "code", "log p(x|z) - KL per image; NaN for quantizers", 1,
             rank=5, column=True,
         ),
-        # beta differs between runs
         Metric(
-            "beta_elbo", "β-ELBO", "nats", "", "code", "log p(x|z) - beta_end KL per image; NaN for quantizers", 1
+            "beta_elbo", "β-ELBO", "nats", "higher", "code",
+            "log p(x|z) - eval_beta KL per image, at one beta for all of a preset; NaN for quantizers", 1,
         ),
         Metric(
             "log_lik", "log p(x|z)", "nats", "", "code",
             "log p(x|z) per image, of the standardised or binarised pixels", 1,
         ),
-        Metric("kl", "KL", "nats", "", "code", "KL(q(z|x) || uniform) per image; L log V for quantizers", 1),
+        Metric(
+            "kl", "KL", "nats", "", "code",
+            "KL(q(z|x) || uniform) per image, of a causal posterior along sampled codes; L log V for quantizers", 1,
+        ),
         Metric(
             "bits", "rate", "bits", "", "code", "the same KL in bits: the rate per image under a uniform prior",
             1, column=True,
         ),
         Metric(
-            "usage", "codes used", "fraction", "", "code", "codes used at least once on the split / vocabulary",
+            "entropy", "code entropy", "bits", "", "code",
+            "empirical entropy of the codes, summed over positions; too low by (codes used - 1) / 2n nats each", 1,
             column=True,
+            definition="sum over positions of the entropy of the histogram of that position's codes over n images: the "
+            "rate per image at which a code for each position stores them; as an estimate too low by about (codes used "
+            "- 1) / 2n nats per position (Miller 1955), much where n is small beside the vocabulary",
         ),
         Metric(
-            "perplexity", "perplexity", "codes", "", "code", "exp(entropy of the codes over split and positions)",
-            1, column=True,
+            "mutual_information", "information", "bits", "", "code",
+            "H(mean q) - mean H(q), summed over positions; of categoricals, a quantizer's is its code entropy", 1,
+            definition="sum over positions of I(x; z_l) = H(mean over images of q) - mean over images of H(q); of a "
+            "causal posterior q given one sampled prefix per image, I(x, z_<l; z_l). Either sum is I(x; z) plus what "
+            "the positions share, sum H(z_l) - H(z); at most L log n, and too low for small n as the entropy is",
+        ),
+        Metric(
+            "capacity", "capacity", "bits", "", "code", "L log2 V: what the latent holds at most", 1, constant=True
+        ),
+        Metric(
+            "usage", "codes used", "fraction", "", "code",
+            "codes used at least once on the split / vocabulary, of the most likely codes", column=True, readout="mode",
+        ),
+        Metric(
+            "perplexity", "perplexity", "codes", "", "code",
+            "exp(entropy of the codes over split and positions), of the most likely codes", 1, column=True,
+            readout="mode",
+        ),
+        # what a run spent is no merit and no fault: its budget was
+        Metric(
+            "decodes", "decodes", "count", "", "cost", "decoder evaluations times images, of the whole run", 0,
+            column=True, constant=True, short=True,
+        ),
+        Metric(
+            "images", "images", "count", "", "cost", "images seen in the whole run", 0,
+            column=True, constant=True, short=True,
+        ),
+        Metric(
+            "seconds", "training time", "s", "", "cost", "of the whole run, evaluation excluded", None, column=True
         ),
         Metric(
             "ms_per_step", "time per step", "ms", "lower", "cost",
-            "training time per optimiser step, evaluation excluded", 1, column=True,
+            "training time per optimiser step, evaluation excluded", 1,
         ),
         Metric("images_per_second", "throughput", "images/s", "higher", "cost", "training throughput", 0),
         Metric(
             "peak_memory", "peak memory", "MiB", "lower", "cost",
-            "of the device while training; of the process on the CPU", 0, column=True,
+            "of the device while training; of the process on the CPU", 0,
         ),
         Metric(
             "parameters", "parameters, model", "count", "", "cost", "of encoder, posterior and decoder", 0,
@@ -210,6 +251,11 @@ def find(name: str) -> Metric:
 def describe(name: str) -> Metric:
     """Of any metric, also one that a plug-in or a later version wrote."""
     return METRICS.get(name) or Metric(name, name, "1", "", "other", "", None)
+
+
+def readout(name: str) -> Readout:
+    """Of which codes a metric is shown; `usage/3`, of one position, as `usage`."""
+    return describe(name.partition("/")[0]).readout
 
 
 def in_order(found: set[str]) -> list[str]:

@@ -15,7 +15,6 @@ from bench.records import Comparison, Sweep
 from bench.tables.model import Cell, Model, model
 from bench.text import MISSING, counted, typed, typeset
 
-EQUAL_COST = {"decodes": "decoder evaluations", "seconds": "seconds of training"}
 CURVES = 40
 """Methods drawn; more lines than this nobody tells apart."""
 ERRORS = {"bias_squared": "bias_error", "cosine_to_reference": "cosine_error"}
@@ -77,6 +76,7 @@ def _drawn(comparison: Comparison, shared: dict[str, Any]) -> dict[str, Any]:
     return {
         "metrics": [describe(metric) for metric in shared["data"]["curves"]["metrics"]],
         "posteriors": list(dict.fromkeys(method.posterior for _, method in methods)),
+        "mid_schedule": stats.mid_schedule(comparison),
         # both posteriors of a name look alike and share a button
         "chips": list({method.name: index for index, method in reversed(methods)}.values())[::-1],
     }
@@ -94,7 +94,7 @@ def _verdict(comparison: Comparison, table: Model) -> dict[str, Any]:
     leads = [_lead(comparison, table, metric) for metric in catalogue.ranked() if metric in comparison.means]
     return {
         "leads": leads,
-        "equal_cost": _equal_cost(comparison),
+        "costs": _costs(comparison),
         "table": {"model": table, "columns": columns(table), "ranked": leads[0]["metric"].name if leads else ""},
         "final_metrics": table.columns,
     }
@@ -109,7 +109,8 @@ def shown(cell: Cell) -> Shown:
     """A cell of `bench.tables.model`: its interval is under the mean, or where there is none its standard deviation."""
     spread = f"±{typeset(cell.sd, cell.places)}" if cell.spread and math.isnan(cell.low) else ""
     small = between(cell.low, cell.high, cell.places) if cell.interval else spread
-    return Shown(typeset(cell.mean, cell.places), cell.mean, small, cell.mark, cell.note)
+    text = cell.text if cell.metric.short else typeset(cell.mean, cell.places)
+    return Shown(text, cell.mean, small, cell.mark, cell.note)
 
 
 def between(low: float, high: float, places: int) -> str:
@@ -139,20 +140,12 @@ def _lead(comparison: Comparison, table: Model, metric: str) -> dict[str, Any]:
     }
 
 
-def _equal_cost(comparison: Comparison) -> list[str]:
-    """Who leads where every run has cost the same, by the metric that ranks. Empty where all cost the same anyway."""
-    sentences = []
-    for axis, words in EQUAL_COST.items() if comparison.metric else ():
-        budgets = stats.common_budget(comparison, axis)
-        spent = comparison.curves.groupby("run")[axis].max()
-        if budgets.empty or not spent.max() > 1.01 * budgets.iloc[0]:
-            continue
-        budget = float(budgets.iloc[0])
-        values = stats.at_cost(comparison, axis, budget)
-        if found := stats.lead(values, str(comparison.metric), comparison.dataset, comparison.preset):
-            at = typeset(budget, 0 if budget >= 10 else 2)
-            sentences.append(f"At equal cost, {at} {words}: {found.sentence}")
-    return sentences
+def _costs(comparison: Comparison) -> str:
+    """At which costs the verdict holds, and how to have one where it does not."""
+    said = stats.costs(comparison)
+    wanted = [axis for axis in ("decodes", "seconds") if axis not in comparison.equal_cost]
+    budgets = " or ".join(f"{axis}={typed(float(comparison.ends[axis].max()))}" for axis in wanted) if said else ""
+    return f"{said} For a verdict at those costs give the runs --budget {budgets}." if budgets else said
 
 
 def gradients(comparison: Comparison) -> dict[str, Any]:
@@ -161,6 +154,7 @@ def gradients(comparison: Comparison) -> dict[str, Any]:
     metrics = [name for name in catalogue.names("gradient") if name in rows and name not in ERRORS.values()]
     return {
         "metrics": [describe(name) for name in metrics],
+        "other_goals": comparison.other_goals,
         "rows": [
             {
                 "name": comparison.methods[row["method"]].name,

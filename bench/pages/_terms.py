@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.records import Comparison
 from bench.records.methods import Run, varying
+from bench.stats.answers import COSTS
 from bench.text import MISSING, counted, number, seeds, typeset
 
 PARAMETER_TOLERANCE = 0.05
@@ -120,7 +121,8 @@ def _judged(comparison: Comparison) -> tuple[list[str], list[str]]:
         ("number of images", comparison.images, f"Numbers of {comparison.split} images differ: {sizes}."),
     )
     unequal = [sentence for _, values, sentence in judged if len(values) > 1]
-    return unequal, [name for name, values, _ in judged if len(values) == 1]
+    costs = [f"cost in {COSTS[axis]}" for axis in comparison.equal_cost]
+    return unequal, [*(name for name, values, _ in judged if len(values) == 1), *costs]
 
 
 def _sizes(comparison: Comparison) -> tuple[list[str], str]:

@@ -152,18 +152,29 @@ def frame(runs: Sequence[Mapping[str, object]], tables: list[pa.Table], columns:
 
 
 def tidy(frame: Table) -> Table:
-    """Rows that comparisons are made of: measurements of sampled codes of held-out images, the baselines', costs, and
-    where a run diverged; of the gradient lab, gradients and what was skipped.
+    """Rows that comparisons are made of: measurements on held-out images of the codes that their metric is of, the
+    baselines', costs, and where a run diverged; of the gradient lab, gradients and what was skipped.
 
     Numbers are numbers, names text, also after rows that were half written. Infinite values are missing.
     """
-    measured = frame["split"].isin(HELD_OUT) & (frame["readout"] == "sample")
+    measured = frame["split"].isin(HELD_OUT) & _as_defined(frame)
     others = (*catalogue.names("cost"), *catalogue.names("gradient"), "diverged", SKIPPED)
     frame = frame[measured | frame["metric"].isin(others)]
     numbers = {column: pd.to_numeric(frame[column], errors="coerce").astype(float) for column in _NUMBERS}
     numbers["value"] = numbers["value"].replace([np.inf, -np.inf], np.nan)
     # categories would make every grouping a product of all of them
     return frame.assign(**numbers).astype(dict.fromkeys(_NAMES, str)).dropna(subset=["step"])
+
+
+def _as_defined(frame: Table) -> Table:
+    """Which rows are of the readout that their metric is shown of; of a position's metric, of that over all."""
+    found: dict[str, list[str]] = {"sample": [], "mode": []}
+    for name in frame["metric"].unique():
+        found[catalogue.readout(str(name))].append(name)
+    mode, sample = (
+        (frame["readout"] == readout) & frame["metric"].isin(found[readout]) for readout in ("mode", "sample")
+    )
+    return mode | sample
 
 
 def with_left_out(values: Table, ended: Table) -> Table:

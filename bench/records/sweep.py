@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
@@ -22,11 +22,13 @@ from bench.metrics.catalogue import METRICS
 from bench.records._rows import HELD_OUT, Table, joined, tidy, with_left_out
 from bench.records.folder import BASELINE, RUN_COLUMNS
 from bench.records.methods import METHOD, SETTING, Method, Run, by_method, in_order, read_runs, runs_of
-from bench.records.table import COLUMNS, load
+from bench.records.table import COLUMNS, VALUE_COLUMNS, load
 from bench.text import endings, seeds
 
 AXES = {"step": "steps", "images": "images", "decodes": "decoder evaluations", "seconds": "s"}
 """What a run may cost, and the unit."""
+CLOCK = 0.1
+"""Of a budget in seconds, what runs may miss it by and still have cost the same: steps are planned, and time passes."""
 ENDED_EARLY = ("diverged", "failed")
 
 
@@ -115,15 +117,15 @@ class Comparison:
         return bool(((frame["split"] == split) & (frame["estimator"] != BASELINE)).any())
 
     def _measured(self, split: str) -> Table:
-        """Finite measurements of a split, codes sampled, in order of steps; without baselines."""
+        """Finite measurements of a split, in order of steps; without baselines."""
         frame = self.frame
-        chosen = (frame["split"] == split) & (frame["readout"] == "sample") & (frame["estimator"] != BASELINE)
+        measured = frame["readout"].isin(get_args(catalogue.Readout)) & (frame["split"] == split)
+        chosen = measured & (frame["estimator"] != BASELINE)
         return frame[chosen & frame["value"].notna()].sort_values(["run", "metric", "step"], ignore_index=True)
 
     @functools.cached_property
     def looks(self) -> Table:
-        """What was measured while runs trained, on `curve_split`: finite, codes sampled, in order of steps; without
-        baselines."""
+        """What was measured while runs trained, on `curve_split`: finite, in order of steps; without baselines."""
         return self._measured(self.curve_split)
 
     @functools.cached_property
@@ -150,9 +152,34 @@ class Comparison:
         return with_left_out(joined([last, costs]).drop_duplicates(["run", "metric"], keep="last"), self.ended)
 
     @functools.cached_property
+    def spent(self) -> Table:
+        """What each finished run cost in all: values of the metrics `decodes`, `images`, `seconds`. VALUE_COLUMNS."""
+        ends = self.ends
+        found = [ends.assign(metric=axis, value=ends[axis], n=ends["images"]) for axis in AXES if axis in METRICS]
+        return joined(found).assign(ended="done").reindex(columns=list(VALUE_COLUMNS))
+
+    @functools.cached_property
+    def ends(self) -> Table:
+        """A row of `curves` per run that trained, of its last evaluation."""
+        trained = self.curves[self.curves["step"] > 0].sort_values("step", kind="stable")
+        return trained.drop_duplicates("run", keep="last", ignore_index=True)
+
+    @functools.cached_property
+    def equal_cost(self) -> list[str]:
+        """The AXES on which this is a comparison at equal cost: every finished run came to the end of its schedule
+        within one step of the same amount. In seconds only where they were the budget, and it was kept to CLOCK."""
+        ends = self.ends
+        equal = [a for a in AXES if a != "seconds" and ends[a].max() < (ends[a] * (1 + 1 / ends["step"])).min()]
+        budgets = {str(run.config.get("budget")) for run in self.compared if run.state == "done"}
+        unit, _, amount = budgets.pop().partition("=") if len(budgets) == 1 else ("", "", "")
+        if unit == "seconds" and (abs(ends[unit] / float(amount) - 1) <= CLOCK).all():
+            equal.append(unit)
+        return equal
+
+    @functools.cached_property
     def means(self) -> dict[str, dict[int, float]]:
         """By metric and method, over the seeds that are done."""
-        known = self.finals.dropna(subset="value")
+        known = joined([self.finals, self.spent]).dropna(subset="value")
         found: dict[str, dict[int, float]] = {}
         for (metric, method), value in known.groupby(["metric", "method"])["value"].mean().items():
             found.setdefault(metric, {})[int(method)] = float(value)
@@ -231,6 +258,20 @@ class Comparison:
         rows = self.frame[self.frame["metric"].isin(catalogue.names("gradient"))]
         keys = ["method", *METHOD, "step", "decodes"]
         return rows.pivot_table("value", keys, "metric").reset_index()
+
+    @functools.cached_property
+    def other_goals(self) -> str:
+        """What methods of a gradient lab follow that is not the ELBO, in words; empty where all follow that."""
+        goals = {i: str(r.config["goal"]) for i, runs in self.runs.items() for r in runs if "goal" in r.config}
+        families: dict[str, set[str]] = defaultdict(set)
+        for index, method in enumerate(self.methods):
+            families[method.estimator.partition(":")[0]].add(goals.get(index, ""))
+        named: dict[str, str] = {}
+        for index, goal in goals.items():
+            name = self.methods[index].estimator
+            family = name.partition(":")[0]
+            named[family if len(families[family]) == 1 else name] = goal
+        return "; ".join(f"{name}: {goal}" for name, goal in named.items())
 
     @functools.cached_property
     def images(self) -> list[int]:

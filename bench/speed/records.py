@@ -23,10 +23,11 @@ from bench.records import open_sweep
 CORES = 2
 ESTIMATORS = ("daps", "daps:epsilon=0.1,k=16", "gumbel_softmax", "vq", "fsq")
 TRAIN = ("log_lik", "kl", "grad_norm", "realised_kl", "term/eta", "term/ess", "term/step", "term/temperature")
-TEST = ("psnr", "ssim", "mae", "log_lik", "kl", "bits", "elbo", "beta_elbo", "usage", "perplexity")
+TEST = ("psnr", "ssim", "mae", "log_lik", "kl", "bits", "elbo", "beta_elbo")
+USE = ("usage", "perplexity")
 POSITIONS = 16
 STEPS = range(0, 10_000, 500)
-ROWS = len(STEPS) * (len(TRAIN) + len(TEST) + 2 * POSITIONS)
+ROWS = len(STEPS) * (len(TRAIN) + len(TEST) + len(USE) * (1 + POSITIONS))
 DISTINCT = 50
 """Files of rows; all runs have a copy of one of them."""
 
@@ -44,10 +45,10 @@ MEASURED = {
 def rows(seed: int) -> Iterator[dict[str, object]]:
     """What a run writes."""
     rng = random.Random(seed)
-    by_position = [f"{metric}/{position}" for metric in ("usage", "perplexity") for position in range(POSITIONS)]
+    use = (*USE, *(f"{metric}/{position}" for metric in USE for position in range(POSITIONS)))
     for step in STEPS:
         cost = {"step": step, "images": 64 * step, "decodes": 1024 * step, "seconds": step * rng.uniform(0.01, 0.02)}
-        for split, readout, metrics in (("train", "", TRAIN), ("test", "sample", (*TEST, *by_position))):
+        for split, readout, metrics in (("train", "", TRAIN), ("test", "sample", TEST), ("test", "mode", use)):
             for metric in metrics:
                 value = float("nan") if metric == "elbo" and seed % 5 > 2 else rng.gauss(0, 10)
                 yield {**cost, "split": split, "readout": readout, "metric": metric, "value": value, "n": 10_000}

@@ -11,13 +11,24 @@ from bench.build import Task
 from bench.config import RunConfig
 from bench.seeds import noise_generator
 from bench.training.checkpoint import State
+from bench.training.clipping import clipper
 from bench.training.cuda_graph import Recorder, Replay
 from estimators import Categorical, Scalar
+
+
+def progress_at(config: RunConfig, step: int) -> float:
+    """Where a step stands in all schedules: 0 at the first, 1 at the last and after it."""
+    return min(1.0, step / max(config.steps - 1, 1))
 
 
 def beta_at(config: RunConfig, progress: float) -> float:
     """Weight of the KL term when `progress` of training, 0 to 1, is over."""
     return config.beta * (config.beta_end / config.beta) ** progress if config.beta else 0.0
+
+
+def cosine(end: float, progress: float) -> float:
+    """From 1 to `end` along half a cosine (Loshchilov & Hutter 2017, arXiv:1608.03983)."""
+    return end + (1 - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
 class Trainer:
@@ -47,6 +58,7 @@ class Trainer:
         for group in groups:
             group["lr"] = variable(group["lr"])
         self.optimiser = torch.optim.AdamW(groups, fused=True, capturable=device.type == "cuda")
+        self.clip = clipper(config.clip, config.grad_clip, task)
         self._do = self.compute if recorder is None else Replay(self, recorder, say)
 
     def update(self, image: UInt8[Tensor, "b c h w"], step: int) -> tuple[dict[str, Tensor], int]:
@@ -56,13 +68,12 @@ class Trainer:
 
     def prepare(self, step: int) -> None:
         """Set what depends on the step alone."""
-        config = self.config
-        progress = step / config.steps
+        config, progress = self.config, progress_at(self.config, step)
         self.task.refresh(step)
         self.progress, self.beta = _set(self.progress, progress), _set(self.beta, beta_at(config, progress))
         if config.lr_schedule == "cosine":
             for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
-                group["lr"] = _set(group["lr"], rate * (1 + math.cos(math.pi * progress)) / 2)
+                group["lr"] = _set(group["lr"], rate * cosine(config.lr_end, progress))
 
     def compute(self, image: UInt8[Tensor, "b c h w"]) -> tuple[dict[str, Tensor], int]:
         """The step itself, as `prepare` set it."""
@@ -70,14 +81,13 @@ class Trainer:
         estimate = self.task.estimator.loss(problem)
         self.optimiser.zero_grad(set_to_none=True)
         estimate.loss.backward()
-        norms = [
-            torch.nn.utils.clip_grad_norm_(group["params"], self.config.grad_clip)
-            for group in self.optimiser.param_groups
-            if group.get("clip", True)
-        ]
-        self.optimiser.step()
+        norms = [self.clip(group) for group in self.optimiser.param_groups if group.get("clip", True)]
         # the model's group comes first; the sum is not finite if any part of the update is not
         finite = torch.isfinite(estimate.loss.detach() + sum(norms))
+        if self.config.skip_non_finite:
+            # on the device: the optimiser's kernels then change neither parameters nor moments nor its count of steps
+            self.optimiser.found_inf = (~finite).float()  # type: ignore[attr-defined]
+        self.optimiser.step()
         return {"finite": finite, "grad_norm": norms[0], **estimate.terms}, estimate.decodes
 
     def tensors(self) -> dict[str, Tensor]:
@@ -119,15 +129,16 @@ class Movement:
     def realised_kl(self, noise: torch.Generator) -> float | None:
         """KL(q_new || q_old) on the minibatch, in nats per image: exact for a factorised posterior; for a causal one
         exact at every position along one code, drawn with `noise`. None for estimators without logits."""
-        if self.before is None:
+        estimator = self.task.estimator
+        if self.before is None or not isinstance(estimator, Categorical):
             return None
         task, x = self.task, self.task.model.likelihood.data(self.image)
-        code, new = task.model.encode(x)[0].rollout(lambda params: task.estimator.hard(params, noise), 1)
+        code, new = task.model.encode(x)[0].rollout(lambda params: estimator.hard(params, noise), 1)
         now = _weights(task)
         task.model.load_state_dict(self.before)
         old = task.model.encode(x)[0].replay(code)
         task.model.load_state_dict(now)
-        log_new, log_old = new.double().log_softmax(-1), old.double().log_softmax(-1)
+        log_new, log_old = (estimator.logits(params).double().log_softmax(-1) for params in (new, old))
         return (log_new.exp() * (log_new - log_old)).sum((-2, -1)).mean().item()
 
 

@@ -12,9 +12,10 @@ from bench import data, records
 from bench.build import build
 from bench.config import Preset
 from bench.gradients import checkpoint, draws, lab
-from bench.gradients.draws import Gradients
+from bench.gradients.draws import Gradients, Moment
 from bench.gradients.lab import statistics
 from bench.metrics import catalogue
+from estimators import Estimator, load
 from estimators.gumbel_softmax import GumbelSoftmax
 
 SMALL = {"length": "2", "vocab": "3"}
@@ -105,6 +106,84 @@ def test_the_lab_reproduces(measured, monkeypatch, tmp_path):
         assert value(again, "reinforce:k=2", "causal", metric, 0) == value(
             measured, "reinforce:k=2", "causal", metric, 0
         )
+
+
+def moment_of(spec: str) -> tuple[Moment, Estimator]:
+    """The untrained network of a small lab, and an estimator for it."""
+    config = tiny("exact", length=2, vocab=3, beta=1.0, beta_end=1.0)
+    task = build(config, DIGITS.shape, PIXELS)
+    x = lab.first_images(task, DIGITS, 3)
+    return Moment(config, 0, task, x, 40, lab._against_enumeration), load(spec, task.estimator.latent)
+
+
+def exact_by_hand(moment: Moment, eta: torch.Tensor, beta: float = 1.0) -> torch.Tensor:
+    """Uphill in -KL(q* || q) of each image, mean over its draws, with a loop per image and draw: [images f]."""
+    features = moment.task.model.encoder(moment.x).detach().requires_grad_()
+    codes = torch.tensor([[i, j] for i in range(3) for j in range(3)])
+    total = torch.zeros(())
+    for image in range(len(eta)):
+        params = moment.task.model.posterior.bind(features[image : image + 1]).params[0].log_softmax(-1)
+        log_q = params[0, codes[:, 0]] + params[1, codes[:, 1]]
+        with torch.no_grad():
+            reward = moment.task.model.log_lik(codes[:, None], moment.x[image : image + 1])[:, 0]
+        for one in eta[image]:
+            target = torch.distributions.Categorical(logits=((reward + one * log_q) / (one + beta)).detach())
+            kl = torch.distributions.kl_divergence(target, torch.distributions.Categorical(logits=log_q))
+            total = total - kl / eta.shape[1]
+    return torch.autograd.grad(total, features)[0].flatten(1)
+
+
+def test_every_image_is_compared_with_the_target_at_its_own_temperature(monkeypatch):
+    moment, estimator = moment_of("daps:k=8,step_size=ess_solve,ess_target=0.8,per_image=true")
+    found = draws.draw(moment, estimator, torch.Generator().manual_seed(0))
+    assert found.eta is not None
+    assert found.eta.shape == (3, 40)
+    assert all(len(row.unique()) > 20 for row in found.eta)
+    targets = []
+    monkeypatch.setattr(lab, "statistics", lambda _, exact: targets.append(exact) or {})
+    moment.compare(moment, estimator, found)
+    torch.testing.assert_close(targets[0], exact_by_hand(moment, found.eta), rtol=1e-3, atol=1e-5)
+    # the mean over the batch would be another target
+    same = found.eta.mean().expand_as(found.eta)
+    assert (exact_by_hand(moment, same) - targets[0]).norm() > 0.1 * targets[0].norm()
+
+
+def test_one_temperature_for_the_batch_is_that_of_all_its_images():
+    moment, estimator = moment_of("daps:k=8,eta=5")
+    found = draws.draw(moment, estimator, torch.Generator().manual_seed(0))
+    assert found.eta is not None
+    torch.testing.assert_close(found.eta, torch.full((3, 40), 5.0))
+
+
+def test_an_estimator_is_compared_with_the_gradient_of_its_own_distribution(monkeypatch):
+    """decoupled_st at equal temperatures t is straight-through on logits divided by t."""
+    moment, estimator = moment_of("decoupled_st:temperature=4,forward_temperature=4")
+    targets = []
+    monkeypatch.setattr(lab, "statistics", lambda _, exact: targets.append(exact) or {})
+    found = Gradients(torch.zeros(3, 2, 1), 1, None)
+    moment.compare(moment, estimator, found)
+    with torch.no_grad():
+        for parameter in moment.task.model.posterior.parameters():
+            parameter /= 4
+    moment.compare(moment, load("straight_through", estimator.latent), found)
+    torch.testing.assert_close(targets[0], targets[1], rtol=1e-4, atol=1e-6)
+
+
+def test_what_does_not_follow_the_elbo_is_labelled(monkeypatch, tmp_path):
+    monkeypatch.setattr(lab, "CHECKPOINTS", (0,))
+    monkeypatch.setattr(lab, "DRAWS", 8)
+    monkeypatch.setattr(draws, "WARMUP", 1)
+    specs = ["daps", "daps:step_size=vmpo", "ppo", "vimco", "reinforce"]
+    lab.measure(tmp_path / "lab", specs, ("factorised",), [2, 8], [], data.load("digits"), 0, {**SMALL, "steps": 1})
+    (comparison,) = records.read(tmp_path / "lab").comparisons
+    assert comparison.other_goals.split("; ") == [
+        "daps: KL(q* || q), in the limit of k",
+        "daps:k=2: KL(q* || q), in the limit of k",
+        "daps:k=2,step_size=vmpo: KL(psi || q), psi the batch's best half",
+        "daps:step_size=vmpo: KL(psi || q), psi the batch's best half",
+        "ppo: the ELBO, clipped near a lagged policy",
+        "vimco: the k-sample bound",
+    ]
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from scipy import stats as scipy_stats
 from bench import records
 from bench.figures.sheet import Drawing, Sheet
 from bench.figures.themes import THEMES
+from bench.metrics import catalogue
 from estimators import CORE
 
 ESTIMATORS = tuple(name for name in CORE if name != "daps_local" and ":k=" not in name)
@@ -64,12 +65,13 @@ def one_run(estimator, posterior, seed, *, steps=(0, 100, 200, 300, 400), positi
             "perplexity": 4 + 40 * progress,
         }
         for metric, value in values.items():
-            add(step, "test", "sample", metric, value)
+            shown = catalogue.readout(metric)
+            add(step, "test", shown, metric, value)
             # A readout that must not reach a figure: it would be seen at once.
-            add(step, "test", "mode", metric, value + 1000)
+            add(step, "test", "mode" if shown == "sample" else "sample", metric, value + 1000)
         add(step, "train", "", "grad_norm", 1.0)
     for position in range(positions):
-        add(steps[-1], "test", "sample", f"usage/{position}", level * rng.uniform(0.3, 0.9))
+        add(steps[-1], "test", "mode", f"usage/{position}", level * rng.uniform(0.3, 0.9))
     add(steps[-1], "train", "", "ms_per_step", 12.0)
     return rows
 
@@ -99,7 +101,7 @@ def diverge(frame: pd.DataFrame, runs: pd.Series, step: int) -> pd.DataFrame:
 
 def values_at(frame: pd.DataFrame, metric: str, step: int) -> pd.DataFrame:
     """The rows that a figure may show, picked by hand."""
-    of_runs = (frame["estimator"] != "baseline:mean") & (frame["readout"] == "sample")
+    of_runs = (frame["estimator"] != "baseline:mean") & (frame["readout"] == catalogue.readout(metric))
     return frame[of_runs & (frame["metric"] == metric) & (frame["step"] == step)].dropna(subset="value")
 
 

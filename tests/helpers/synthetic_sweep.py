@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bench.metrics import catalogue
 from bench.records import open_sweep
 from bench.records.folder import RunFolder, State
 
@@ -143,8 +144,9 @@ def _rows(
     rows: list[dict[str, object]] = []
 
     def add(split: str, step: int, found: Mapping[str, float], better: float = 0.0) -> None:
-        where = {**_cost(step, decodes_per_image), "split": split, "readout": "sample", "n": n}
-        rows.extend({**where, "metric": name, "value": value + better} for name, value in found.items())
+        where = {**_cost(step, decodes_per_image), "split": split, "n": n}
+        for name, value in found.items():
+            rows.append({**where, "readout": catalogue.readout(name), "metric": name, "value": value + better})
 
     for place, step in enumerate(steps):
         risen = {} if psnr is None else {"psnr": psnr - (len(steps) - 1 - place)}
