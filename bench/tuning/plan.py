@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.build import skip_reason
 from bench.config import Posterior, Preset, RunConfig, Settings, resolve
 from bench.machine.files import read_json, write_json
 from bench.metrics.catalogue import METRICS, find
 from bench.records.tuning import FILE, SEED, Tuning, run_key
-from bench.sweeps.plan import Variant, check_parts
+from bench.sweeps.plan import Variant, problem
 from bench.text import nearest, typed
 from bench.tuning.space import Knobs, knobs, points
 from estimators import Chosen
@@ -47,9 +46,11 @@ class Plan:
 
         Raises ValueError if the folder holds trials of something else, unless `fresh` forgets those.
         """
-        old = {} if fresh else read_json(folder / FILE)
-        if old and (other := [key for key, value in self.base.items() if key != "metric" and old.get(key) != value]):
-            raise ValueError(f"{folder} holds a search with another {', '.join(other)}; try another --out")
+        old = read_json(folder / FILE)
+        other = [key for key, value in self.base.items() if key != "metric" and old.get(key, value) != value]
+        if other and not fresh:
+            raise ValueError(f"{folder} holds another search: {', '.join(other)} not the same; try another --out")
+        old = {} if other else old
         searches = {(one["estimator"], one["posterior"]): one for one in old.get("searches", [])}
         runs = iter(firsts)
         for search in self.searches:
@@ -58,7 +59,7 @@ class Plan:
                 for own, shared in search.values
             ]
             key = search.estimator, search.posterior
-            before = searches.get(key, {}).get("trials", [])
+            before = [] if fresh else searches.get(key, {}).get("trials", [])
             if any(one["key"] != other["key"] for one, other in zip(made, before, strict=False)):
                 raise ValueError(
                     f"{folder} holds other trials of {search.estimator}, {search.posterior}: its space, the metrics or "
@@ -116,7 +117,7 @@ def plan(
             {key: config.arguments[key] for key in found.arguments},
             {key: getattr(config, key) for key in found.settings},
         )
-        count = trials - 1 if _possible(config, shape) else 0
+        count = 0 if problem(config, shape) else trials - 1
         drawn = list(points(config.estimator.partition(":")[0], found, count))
         variants = [default, *(_variant(config.estimator, posterior, settings, *point) for point in drawn)]
         searches.append(Trials(config.estimator, posterior, found, [now, *drawn], variants))
@@ -131,14 +132,6 @@ def plan(
         "rules": preset.rules,
     }
     return Plan(searches, base)
-
-
-def _possible(config: RunConfig, shape: tuple[int, int, int]) -> bool:
-    try:
-        check_parts(config, shape)
-    except ValueError:
-        return False
-    return skip_reason(config) is None
 
 
 def _variant(

@@ -1,11 +1,11 @@
 """A search for settings as `bench tune` leaves it, without training anything."""
 
 from pathlib import Path
+from typing import Any
 
 from helpers.synthetic_sweep import add_run, new_sweep
 
 from bench.machine.files import read_json, write_json
-from bench.records.folder import RunFolder
 from bench.records.tuning import FILE, run_key
 
 TRIALS: dict[str, list[float | None]] = {
@@ -21,7 +21,7 @@ def searched(path: Path) -> Path:
     """Three searches of four trials: a best trial other than the default, a tie that the default wins, and one of which
     every trial diverged. On fresh seeds the tuned daps is 2 dB better."""
     sweep = new_sweep(path)
-    record = {
+    record: dict[str, Any] = {
         "metric": "psnr", "dataset": "digits", "preset": "quick", "family": "digits", "budget": "", "seeds": 2,
         "settings": {"steps": 100, "batch_size": 32, "lr": 0.01, "vocab": 64, "eval_every": 50, "log_every": 50},
         "rules": [], "searches": [],
@@ -30,8 +30,8 @@ def searched(path: Path) -> Path:
         trials = []
         for number, value in enumerate(values):
             lr = 0.01 * (1 + number)
-            name = _run(sweep, estimator, lr, 0, value)
-            trials.append({"arguments": {}, "set": {"lr": lr}, "key": _key(sweep, name)})
+            key = _key(_run(sweep, estimator, lr, 0, value))
+            trials.append({"arguments": {}, "set": {"lr": lr}, "key": key})
         search = {"estimator": estimator, "posterior": "factorised", "space": {"lr": "0.01 to 0.04"}, "trials": trials}
         record["searches"].append(search)
     for seed in SEEDS:
@@ -42,16 +42,11 @@ def searched(path: Path) -> Path:
     return sweep
 
 
-def _run(sweep: Path, estimator: str, lr: float, seed: int, psnr: float | None) -> str:
+def _run(sweep: Path, estimator: str, lr: float, seed: int, psnr: float | None) -> Path:
     state = "done" if psnr is not None else "diverged"
-    before = set((sweep / "runs").glob("*")) if (sweep / "runs").is_dir() else set()
-    add_run(
-        sweep, estimator, seed=seed, psnr=9.0 if psnr is None else psnr, state=state, config={"lr": lr}, split="validation",
-        validation=0.0,
-    )  # fmt: skip
-    (made,) = set((sweep / "runs").glob("*")) - before
-    return made.name
+    value = 9.0 if psnr is None else psnr
+    return add_run(sweep, estimator, seed=seed, psnr=value, state=state, config={"lr": lr}, validation=0.0)
 
 
-def _key(sweep: Path, run: str) -> str:
-    return run_key(read_json(RunFolder(sweep, run).path / "config.json")["config"])
+def _key(run: Path) -> str:
+    return run_key(read_json(run / "config.json")["config"])

@@ -46,13 +46,15 @@ def test_a_search_in_numbers(tmp_path: Path):
     by_estimator = {one.search.estimator: one for one in rows(read_tuning(searched(tmp_path)))}
     daps, vq, fsq = (by_estimator[name] for name in ("daps", "vq", "fsq"))
     # trials 10, 12, lost, 11; then 2 dB better than the default on each of three seeds
-    assert daps.best is not None and daps.best.number == 1
+    assert daps.best is not None
+    assert daps.best.number == 1
     assert (daps.gain.estimate, daps.gain.n) == (pytest.approx(2.0), 3)
     assert daps.lost == 1
     assert daps.quartiles == (10.5, 11.0, 11.5)
     assert daps.expected == {n: pytest.approx(brute([10.0, 12.0, math.nan, 11.0], n, 1)) for n in (1, 2, 4)}
     # the first of two best trials, and the default is the tuned one
-    assert vq.best is not None and vq.best.number == 0
+    assert vq.best is not None
+    assert vq.best.number == 0
     assert vq.tuned == vq.default
     assert vq.gain.estimate == 0.0
     # nothing came of it
