@@ -18,6 +18,8 @@ Posterior = Literal["factorised", "causal"]
 Split = Literal["validation", "test"]
 Precision = Literal["float32", "bfloat16"]
 Positive = Annotated[int, Field(ge=1)]
+PROTOCOL = 2
+"""Version of docs/protocol.md: what is held equal, and which images are read when."""
 
 
 class Identity(BaseModel):
@@ -40,6 +42,7 @@ class Identity(BaseModel):
     """That `steps` follow from and schedules end with, such as `decodes=8000000`; empty where the steps were chosen."""
     metrics: tuple[str, ...]
     """Image metrics asked for; those that could not be had are listed, with the reason, in config.json."""
+    protocol: int = PROTOCOL
     final_split: Split = "test"
     """Where it is measured what the run came to. A run by which something is chosen never reads a test image."""
 

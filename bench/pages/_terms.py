@@ -102,6 +102,12 @@ def _bits(config: Mapping[str, Any]) -> float | None:
     return latent[0] * math.log2(latent[1]) if latent and latent[1] > 0 else None
 
 
+def protocol(runs: Iterable[Run]) -> str:
+    """The version of docs/protocol.md that they followed; folders older than its number followed the first."""
+    found = {run.config.get("protocol", 1) for run in runs if run.config}
+    return f"protocol {_span(found, str)}" if found else "protocol unknown"
+
+
 def _span(values: Iterable[Any], show: Callable[[Any], str]) -> str:
     """One value, or the lowest and the highest."""
     known = sorted({value for value in values if value is not None})
