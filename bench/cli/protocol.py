@@ -57,9 +57,7 @@ def _planned(path: Path, **others: Any) -> "tuple[dict[str, Any], Work]":
     content = _read(path)
     given = Training(**{key: _as_typed(key, value) for key, value in content.items() if key in KEYS})
     if given.budget and given.budget.strip().startswith("seconds"):
-        raise ValueError(
-            f"{path}: budget: {given.budget} differs from machine to machine; try decodes=, images= or steps="
-        )
+        raise ValueError(f"{path}: budget: {given.budget} differs between machines; try decodes=, images= or steps=")
     estimators = content["estimator"]
     entries = [str(one) for one in estimators] if isinstance(estimators, list) else [str(estimators)]
     return content, prepare_run(entries, replace(given, **others))
