@@ -25,7 +25,7 @@ from bench.training.cuda_graph import recorder
 from bench.training.step import Trainer
 
 Unit = Literal["decodes", "images", "steps", "seconds"]
-UNITS: tuple[Unit, ...] = get_args(Unit)
+UNITS: dict[str, Unit] = {unit: unit for unit in get_args(Unit)}
 EXAMPLES = "decodes=8e6, images=1e6, steps=2000 or seconds=60, of each run"
 FILE = "budget.json"
 """In the folder of a sweep: how long a step of each kind of run took here, which is what its steps follow from."""
@@ -57,7 +57,7 @@ class Budget:
 def parse(text: str) -> Budget:
     """What was typed after --budget. Raises ValueError for anything but a unit and a number above 0."""
     name, equals, amount = (part.strip() for part in text.partition("="))
-    unit = next((unit for unit in UNITS if unit == name), None)
+    unit = UNITS.get(name)
     if not equals:
         raise ValueError(f"--budget {text} has no unit; try {EXAMPLES}")
     if unit is None:
