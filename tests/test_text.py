@@ -33,12 +33,6 @@ def test_seeds_in_words(numbers, expected):
 
 
 def test_counts_take_four_digits_at_most():
-    assert [short(n) for n in (0, 512, 9999, 39_936, 8_000_000, 1_234_567)] == [
-        "0",
-        "512",
-        "9999",
-        "39.94k",
-        "8M",
-        "1.235M",
-    ]
+    counts = (0, 512, 9999, 39_936, 8_000_000, 1_234_567)
+    assert [short(n) for n in counts] == ["0", "512", "9999", "39.94k", "8M", "1.235M"]
     assert short(float("nan")) == "–"
