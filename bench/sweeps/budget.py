@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import signal
 import statistics
 import sys
 import time
@@ -127,7 +128,8 @@ class Schedules:
         batch = config.batch_size
         if self.budget.unit == "seconds":
             assert self.timings is not None
-            if before := self.timings.seconds_before(config):
+            before = self.timings.seconds_before(config)
+            if before is not None and before <= self.budget.amount:
                 self._before.append(self._lasting(config, before, typed))
             cost = self.timings.seconds(config, pixels)
         elif self.budget.unit == "decodes":
@@ -198,6 +200,9 @@ def seconds_per_step(config: RunConfig, dataset: Dataset, pixels: PixelStatistic
 
 
 def _time(config: RunConfig, dataset: Dataset, pixels: PixelStatistics, threads: int) -> float:
+    """In the process."""
+    # Ctrl-C reaches every process of the terminal, and is for the first one to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
     device = torch.device(config.device)
     trainer = Trainer(config, build(config, dataset.shape, pixels).to(device), recorder(config.device))
