@@ -51,7 +51,7 @@ def run(
 
 
 def _planned(path: Path, **others: Any) -> "tuple[dict[str, Any], Work]":
-    """A specification as it is written, and the runs that follow from it. Raises ValueError for one that does not fit."""
+    """A specification as it is written, and the runs that follow. Raises ValueError for one that does not fit."""
     from bench.cli.training import prepare_run
 
     content = _read(path)

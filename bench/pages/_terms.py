@@ -66,7 +66,7 @@ def of_runs(runs: Iterable[Run], settings: Callable[[Mapping[str, Any]], Mapping
         "warnings": warnings,
         "equal": [name for name, values in environment.items() if len(values) == 1],
         "sizes": "",
-        "shared": {name: values for name, values in chosen.items() if values[0][1] == len(started)},
+        "shared": {name: values for name, values in chosen.items() if values[0][0] and values[0][1] == len(started)},
         "environment": environment,
         "dataset": _facts(started, lambda run: run.provenance.get("dataset")),
         "absent": _facts(started, lambda run: run.provenance.get("absent")),
