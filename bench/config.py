@@ -93,6 +93,8 @@ class Settings(BaseModel):
     min_var: Annotated[float, Field(gt=0)] = 1e-3
     """Of the Gaussian likelihood, in standardised pixel units."""
     max_var: Annotated[float, Field(gt=0)] = 1e3
+    variance: Literal["smooth", "clipped"] = "smooth"
+    """How it is kept between the two. Clipped, as published, a pixel under min_var is left without a gradient."""
 
     log_every: Positive
     eval_every: Positive

@@ -12,7 +12,7 @@ from scipy.stats import entropy
 from bench.build import Task, build
 from bench.config import RunConfig
 from bench.metrics import evaluate as evaluation
-from bench.metrics.catalogue import METRICS
+from bench.metrics.catalogue import METRICS, Readout
 from bench.metrics.evaluate import CodeUsage, Information, evaluate, evaluate_codes
 
 CPU = torch.device("cpu")
@@ -34,7 +34,7 @@ def head_weight(task: Task) -> torch.Tensor:
     return [weight for weight in task.model.posterior.head.parameters() if weight.ndim == 2][-1]
 
 
-def measured(made: RunConfig, task: Task, readout: str, per_position: bool = False) -> dict[str, float]:
+def measured(made: RunConfig, task: Task, readout: Readout, per_position: bool = False) -> dict[str, float]:
     found = evaluate(task, DIGITS, made, split="test", readout=readout, image_metrics=[], per_position=per_position)
     assert {one.n for one in found} == {40}
     return {one.metric: one.value for one in found}
@@ -61,9 +61,14 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("readout", ["sample", "mode"])
 @pytest.mark.parametrize(
     ("spec", "posterior"),
-    [("daps", "factorised"), ("daps", "causal"), ("decoupled_st:forward_temperature=3", "factorised"), ("vq", "factorised"),
-     ("fsq:levels=2,4", "factorised")],
-)  # fmt: skip
+    [
+        ("daps", "factorised"),
+        ("daps", "causal"),
+        ("decoupled_st:forward_temperature=3", "factorised"),
+        ("vq", "factorised"),
+        ("fsq:levels=2,4", "factorised"),
+    ],
+)
 def test_entropy_usage_and_perplexity_are_those_of_the_counted_codes(monkeypatch, spec, posterior, readout):
     seen = spied(monkeypatch)
     found = measured(*task_of(spec, posterior), readout, per_position=True)
@@ -117,7 +122,7 @@ def test_an_encoder_without_noise_says_as_much_as_its_codes_have_entropy():
 
 
 def test_quantizers_have_an_entropy_and_a_capacity_but_no_information():
-    made, task = task_of("vq")
+    made, task = task_of("fsq:levels=2,4")
     for readout in ("sample", "mode"):
         found = measured(made, task, readout)
         assert "mutual_information" not in found
@@ -143,11 +148,10 @@ def test_the_causal_kl_at_the_most_likely_path_is_another_number():
     made, task = task_of("reinforce", "causal")
     (image,) = DIGITS.test.batches([torch.arange(4)])
     posterior, _ = task.model.encode(task.model.likelihood.data(image))
+    noise = torch.Generator().manual_seed(0)
     with torch.no_grad():
         _, along_mode = posterior.rollout(task.estimator.mode, 1)
-        _, sampled = posterior.rollout(
-            lambda params: task.estimator.hard(params, torch.Generator().manual_seed(0)), 500
-        )
+        _, sampled = posterior.rollout(lambda params: task.estimator.hard(params, noise), 500)
     kl = task.estimator.kl(sampled).mean(-1)
     assert abs(task.estimator.kl(along_mode).mean() - kl.mean()) > 4.5 * kl.std() / 500**0.5
     assert measured(made, task, "sample")["kl"] > 0
