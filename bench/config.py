@@ -50,7 +50,7 @@ class Identity(BaseModel):
 class Settings(BaseModel):
     """What presets and `--set key=value` may set."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: Positive
     batch_size: Positive
@@ -224,7 +224,7 @@ def check_setting(key: str, value: object) -> None:
     """Raises ValueError for a value that no run can have, whatever else it has."""
     field: Any = Settings.model_fields[key]
     try:
-        TypeAdapter(Annotated[field.annotation, field]).validate_python(value)  # type: ignore[valid-type]
+        TypeAdapter(Annotated[field.annotation, field], config=ConfigDict(allow_inf_nan=False)).validate_python(value)  # type: ignore[valid-type]
     except ValidationError as error:
         raise ValueError(f"{key}={value}: {error.errors()[0]['msg'].lower()}; try {key}=...") from None
 

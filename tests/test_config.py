@@ -181,7 +181,7 @@ def test_a_preset_file_without_mistakes_is_read(written):
         ("daps", "dapps", "quick: rules: unknown estimator 'dapps'; did you mean daps?"),
         ("estimator: daps, ", "", "quick: rules: unknown estimator ''"),
         ("{eta", "{etaa", "quick: rules: daps has no argument 'etaa'; did you mean eta?"),
-        ("eta: 1.0", "eta: big", "quick: rules: daps:eta=big is not a number"),
+        ("eta: 1.0", "eta: big", "quick: rules: daps:eta=big is not a finite number"),
         ("{lr: 0.002", "{lrr: 0.002", "quick: rules: set: no key 'lrr'; did you mean lr?"),
         ("{lr: 0.002", "{lr: fast", "quick: rules: daps: lr=fast: "),
         ("{lr: 0.002", "{device: cpu", "quick: rules: set: no key 'device'"),
