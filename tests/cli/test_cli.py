@@ -45,10 +45,13 @@ def test_a_sweep_leaves_a_tidy_table_figures_and_a_folder_per_run(bench):
     test = frame[(frame.split == "test") & (frame.estimator == "daps")]
     assert set(test.step) == {0, 3, 6}
     assert set(test[test.step == 6].readout) == {"sample", "mode"}
+    early = test[(test.step == 3) & (test.readout == "mode")]
+    assert set(early.metric) == {"usage", "perplexity", "entropy"}
     assert (test.n == 360).all()
     assert {"psnr", "ssim", "mae", "log_lik", "kl", "bits", "elbo", "beta_elbo", "usage", "perplexity"} <= set(
         test.metric
     )
+    assert {"entropy", "mutual_information", "capacity"} <= set(test.metric)
     assert {f"usage/{i}" for i in range(4)} <= set(test.metric)
     final = frame[(frame.step == 6) & (frame.estimator == "daps")]
     assert (final.images == 96).all()
