@@ -4,7 +4,7 @@ BENCH := .venv/bin/bench
 .PHONY: demo test lint clean
 
 demo: .venv/.installed
-	$(BENCH) run --estimator all --dataset digits --preset quick --posterior both --seeds 2
+	$(BENCH) run --estimator core --dataset digits --preset quick --posterior both --seeds 2
 
 test: .venv/.installed-dev
 	.venv/bin/python -m pytest -q -n auto --dist worksteal

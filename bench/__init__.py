@@ -31,6 +31,7 @@ def run(
     image_size: int | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     workers: int | None = None,
+    budget: str | None = None,
     fresh: bool = False,
     out: str | Path | None = None,
     **settings: object,
@@ -38,8 +39,9 @@ def run(
     """`bench run` without a terminal: train and measure estimators, leave the table and the figures in the folder that
     is returned, results/DATASET-PRESET unless `out` names one. The same call again continues.
 
-    `estimator` is a name such as "daps:k=16", several of them, or "all"; `seeds` how many (None: the preset's);
+    `estimator` is a name such as "daps:k=16", a group such as "core", or several; `seeds` how many (None: as preset);
     `metrics` such as "psnr,rfid"; `image_size` in pixels, of a dataset folder:PATH; `workers` runs at a time;
+    `budget` of each run, such as "decodes=8e6", which its steps then follow from;
     `settings` are those of --set: `steps=2000, lr=1e-3`. Runs that diverge or fail are recorded, see `load`; a failure
     is also a warning. Raises ValueError, before anything is written, for what does not fit, and RuntimeError if it
     cannot go on now, as when the disk is full. In a script call it under `if __name__ == "__main__":`, since runs are
@@ -60,11 +62,13 @@ def run(
         image_size=image_size,
         device=device,
         workers=workers,
+        budget=budget,
         fresh=fresh,
         out=None if out is None else Path(out),
         settings=[f"{key}={value}" for key, value in settings.items()],
     )
     work = training.prepare_run([estimator] if isinstance(estimator, str) else list(estimator), given, quiet=True)
+    work.open()
     try:
         work.carry_out()
     except Stuck as error:

@@ -118,7 +118,7 @@ def _autoencoder(
             config.length, config.vocab, config.width, config.causal_layers, config.heads, ratio, dtype
         )
     else:
-        posterior = models.Factorised(config.width, estimator.head_width, _matching_hidden(config, estimator))
+        posterior = models.Factorised(config.width, estimator.head_width)
     if estimator.code_width is None:
         embedding = CodeEmbedding(config.width, vocab=config.vocab)
     else:
@@ -129,15 +129,6 @@ def _autoencoder(
     else:
         decoder = ConvDecoder(embedding, encoder.grid, config.width, config.decoder_widths[0], out)
     return Autoencoder(encoder, posterior, decoder, likelihood, dtype)
-
-
-def _matching_hidden(config: RunConfig, estimator: Estimator) -> int | None:
-    """Hidden width of the head that gives an estimator of vectors as many parameters as the logits' head and the
-    code embedding's absence leave it short of."""
-    if estimator.code_width is None:
-        return None
-    logits_head = (config.width + 1) * config.vocab
-    return max(1, round((logits_head - estimator.head_width) / (config.width + 1 + estimator.head_width)))
 
 
 def make_likelihood(config: RunConfig, pixels: PixelStatistics) -> Likelihood:

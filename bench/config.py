@@ -15,8 +15,11 @@ from bench.data import DATASETS, find
 from bench.text import nearest
 
 Posterior = Literal["factorised", "causal"]
+Split = Literal["validation", "test"]
 Precision = Literal["float32", "bfloat16"]
 Positive = Annotated[int, Field(ge=1)]
+PROTOCOL = 2
+"""Version of docs/protocol.md: what is held equal, and which images are read when."""
 
 
 class Identity(BaseModel):
@@ -35,8 +38,13 @@ class Identity(BaseModel):
     preset: str
     seed: int
     device: Literal["cpu", "cuda"]
+    budget: str = ""
+    """That `steps` follow from and schedules end with, such as `decodes=8000000`; empty where the steps were chosen."""
     metrics: tuple[str, ...]
     """Image metrics asked for; those that could not be had are listed, with the reason, in config.json."""
+    protocol: int = PROTOCOL
+    final_split: Split = "test"
+    """Where it is measured what the run came to. A run by which something is chosen never reads a test image."""
 
 
 class Settings(BaseModel):
@@ -53,7 +61,14 @@ class Settings(BaseModel):
     lr_end: Annotated[float, Field(ge=0, le=1)] = 0.0
     """What a cosine schedule ends at, as a fraction of lr."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    clip: Literal["norm", "adaptive"] = "norm"
+    """What grad_clip bounds: the norm of the whole gradient, or every unit's relative to its parameters' norm
+    (Brock et al. 2021, arXiv:2102.06171)."""
     grad_clip: Annotated[float, Field(gt=0)] = 1.0
+    skip_non_finite: bool = False
+    """Leave an update out whose loss or gradient is not finite, and count it as the term `skipped_updates`, instead of
+    ending the run as diverged; a run that makes no update between two logs has diverged anyway. What an estimator keeps
+    besides parameters is updated still."""
     beta: Annotated[float, Field(ge=0)]
     """Weight of the KL term at the first step; decays exponentially to beta_end."""
     beta_end: Annotated[float, Field(ge=0)]
@@ -85,7 +100,7 @@ class Settings(BaseModel):
     eval_every: Positive
     eval_batch: Positive
     eval_images: Positive | None = None
-    """Test images measured: the first so many; None: the whole split."""
+    """Images of a split measured: the first so many; None: all."""
     eval_beta: Annotated[float, Field(ge=0)] | None = None
     """Weight of the KL in the beta-ELBO that is measured. None: the preset's own beta_end, whatever rules give an
     estimator and whatever is set, so that one number is compared with another."""
@@ -108,18 +123,19 @@ class RunConfig(Settings, Identity):
     """Everything that determines a run's numbers. Its digest is the run."""
 
     def measured_images(self, available: int) -> int:
-        """How many of the test images are measured."""
+        """How many images of a split are measured."""
         return min(available, self.eval_images or available)
 
-    @property
-    def reference_key(self) -> str:
+    def reference_key(self, split: Split) -> str:
         """Names the images that reconstructions are measured against, for caches of their features."""
-        return f"{self.fingerprint}-{self.likelihood}"
+        return f"{self.fingerprint}-{self.likelihood}-{split}"
 
     @property
     def digest(self) -> str:
         """16 hexadecimal digits that name the run and its folder."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        # without a budget, runs are named as they were before there were budgets
+        unused = None if self.budget else {"budget"}
+        canonical = json.dumps(self.model_dump(mode="json", exclude=unused), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -273,8 +289,13 @@ def resolve(
     shape: tuple[int, int, int],
     metrics: tuple[str, ...],
     overrides: Mapping[str, object],
+    final_split: Split = "test",
+    budget: str = "",
 ) -> RunConfig:
-    """One run. Raises ValueError, in one line, for whatever does not fit."""
+    """One run, with the preset's steps also where there is a `budget`.
+
+    Raises ValueError, in one line, for whatever does not fit.
+    """
     arguments = preset.arguments(posterior)
     spec = estimators.parse(estimator, arguments)
     settings = {**preset.run_settings(spec.name, posterior), **overrides}
@@ -292,7 +313,9 @@ def resolve(
             preset=preset.name,
             seed=seed,
             device=device,
+            budget=budget,
             metrics=metrics,
+            final_split=final_split,
             **settings,  # type: ignore[arg-type]
         )
     except ValidationError as error:

@@ -47,6 +47,11 @@ def compact(value: float, _: float | None = None) -> str:
     return f"{value / scale:g}{suffix}".replace("-", "\N{MINUS SIGN}")
 
 
+def short(value: float) -> str:
+    """A count in four digits at most: 512, 39.94k, 8M; MISSING where there is no value."""
+    return compact(float(f"{value:.4g}")) if math.isfinite(value) else MISSING
+
+
 def plain(value: float) -> str:
     """As short as it can be typed: 8, 0.3, 1e-05."""
     return f"{value:.12g}"

@@ -8,35 +8,35 @@ import functools
 import importlib
 import pkgutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 
-from estimators import _spec
-from estimators._base import Code, Draw, Estimate, Estimator, Latent, Patches, Posterior, Problem, Scalar
+from estimators import _groups, _space, _spec
+from estimators._base import (
+    Choice,
+    Code,
+    Draw,
+    Estimate,
+    Estimator,
+    Latent,
+    Patches,
+    Posterior,
+    Problem,
+    Range,
+    Scalar,
+    Space,
+)
 from estimators._categorical import Categorical, Relaxation, one_hot
+from estimators._groups import CORE, GROUPS, Chosen
 from estimators._quantizer import Quantizer
+from estimators._space import point
 from estimators._spec import Spec, nearest, options, split_list
 
 __all__ = [
-    "CURATED", "Categorical", "Code", "Draw", "Estimate", "Estimator", "Latent", "Patches", "Posterior", "Problem",
-    "Quantizer", "Relaxation", "Scalar", "Spec", "arguments", "available", "load", "nearest", "one_hot", "options",
-    "parse", "split_list",
+    "CORE", "GROUPS", "Categorical", "Choice", "Chosen", "Code", "Draw", "Estimate", "Estimator", "Latent", "Patches",
+    "Posterior", "Problem", "Quantizer", "Range", "Relaxation", "Scalar", "Space", "Spec", "arguments", "available",
+    "chosen", "load", "members", "nearest", "one_hot", "options", "parse", "point", "space", "split_list",
 ]  # fmt: skip
-
-CURATED = (
-    "daps",
-    "daps_local",
-    "reinforce",
-    "reinforce:baseline=critic",
-    "reinforce:baseline=ema",
-    "reinforce:baseline=none",
-    "gumbel_softmax",
-    "straight_through",
-    "vq",
-    "vq:codebook=ema",
-    "fsq",
-)
-"""What `--estimator all` runs."""
 
 
 @functools.cache
@@ -48,7 +48,7 @@ def available() -> dict[str, type[Estimator]]:
         if not module.name.startswith("_"):
             found[module.name] = _only_estimator(module.name)
     for entry in entry_points(group="bench.estimators"):
-        if entry.name in found:
+        if entry.name in found or entry.name in GROUPS:
             warnings.warn(f"plug-in estimator {entry.name} ({entry.value}): the name is taken", stacklevel=2)
             continue
         try:
@@ -83,6 +83,27 @@ def arguments(spec: Spec, preset: Preset | None = None) -> dict[str, object]:
     cls = available()[spec.name]
     defaults = {key: option.default for key, option in _spec.options(cls).items()}
     return defaults | _spec.typed(spec.name, cls, (preset or {}).get(spec.name, {})) | dict(spec.arguments)
+
+
+def members(group: str) -> list[str]:
+    """The estimators that a group of GROUPS stands for."""
+    return _groups.members(group, available())
+
+
+def chosen(entries: Iterable[str], preset: Preset | None = None) -> list[Chosen]:
+    """Lists of estimators and groups, as `core,daps:k=16`, spelled out: each estimator once.
+
+    Raises ValueError with the nearest valid name or argument.
+    """
+    return _groups.chosen(entries, available(), lambda name: (preset or {}).get(name, {}))
+
+
+def space(name: str) -> Space:
+    """What tuning may set of the estimator of that name, by argument.
+
+    Raises ValueError for a declared space that no trial could be drawn from.
+    """
+    return _space.space(name, available()[name])
 
 
 def load(text: str, latent: Latent, preset: Preset | None = None) -> Estimator:

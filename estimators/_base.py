@@ -5,7 +5,7 @@ Axes: k samples, b batch, l latent positions (L all of them), v vocabulary, p he
 
 import abc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -109,6 +109,27 @@ class Estimate:
     """Of policy search, the temperature in nats of the q* that this is a step to: one, or one per image; detached."""
 
 
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both among them."""
+
+    low: float
+    high: float
+    log: bool = True
+    """Every factor as likely as every other, and not every difference."""
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    values: tuple[object, ...]
+
+
+Space = Mapping[str, Range | Choice]
+"""By argument."""
+UNDECLARED: Space = {}
+
+
 class Estimator(nn.Module, abc.ABC):
     """May own parameters (codebook, log eta, critic) and state (moving averages).
 
@@ -129,6 +150,11 @@ class Estimator(nn.Module, abc.ABC):
     """Whether it is meant for decoders with Problem.patches."""
     has_elbo: ClassVar[bool] = True
     """Whether q(z|x) is a distribution, so that an ELBO exists."""
+    oracle: ClassVar[bool] = False
+    """Whether it is what the others are tested against and no contender: a comparison of all leaves it out."""
+    space: ClassVar[Space] = UNDECLARED
+    """What tuning may set, by argument, instead of what can be read off the constructor. Never what changes bits or
+    decodes: `k`."""
     lag: int = 0
     """Updates between refreshes of Problem.behaviour; 0: no snapshot is kept."""
 

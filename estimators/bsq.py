@@ -1,10 +1,12 @@
 """Binary spherical quantization."""
 
+from typing import ClassVar
+
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from estimators._base import Latent, Problem
+from estimators._base import Latent, Problem, Range, Space
 from estimators._binary import Binary, shannon
 from estimators._quantizer import straight_through
 
@@ -20,6 +22,8 @@ class BSQ(Binary):
     tau = 2 / `temperature`. The former is exact; the latter takes the bits of the average for independent, which is
     an upper bound, as the paper does.
     """
+
+    space: ClassVar[Space] = {"entropy": Range(0.01, 1.0), "temperature": Range(0.1, 3.0)}
 
     def __init__(self, latent: Latent, *, entropy: float = 0.1, temperature: float = 1.0) -> None:
         super().__init__(latent, entropy, temperature)

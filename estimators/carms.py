@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from estimators._base import Estimate, Latent, Problem, require
-from estimators._categorical import Categorical
+from estimators._categorical import KL, Categorical
 
 LARGEST = 16
 """Vocabulary up to which the orderings of the codes, one for each pair, are gone through."""
@@ -28,14 +28,14 @@ class CARMS(Categorical):
     one random ordering of the codes. A pair of samples (i, j) weighs q(i) q(j) over its probability, unclipped: the
     published code clips at 10, which is biased. Orderings and weights grow with the vocabulary squared: at most 16
     codes. The posterior must be factorised: the k samples share each position's distribution only if no prefix
-    tells them apart.
+    tells them apart. `kl=exact`: as for reinforce.
     """
 
     causal_ok = False
     unbiased = True
     orderings: Tensor
 
-    def __init__(self, latent: Latent, *, k: int = 8) -> None:
+    def __init__(self, latent: Latent, *, k: int = 8, kl: KL = "sampled") -> None:
         super().__init__(latent)
         require(k >= 2, f"k={k} samples per image leave none to be antithetic to; try k=8")
         require(
@@ -44,19 +44,21 @@ class CARMS(Categorical):
             f"try --set vocab={LARGEST}, or reinforce",
         )
         self.k = k
+        self.kl_kind: KL = kl
         self.register_buffer("orderings", pair_orderings(latent.vocab), persistent=False)
 
     def loss(self, problem: Problem) -> Estimate:
         code, logits = problem.posterior.rollout(lambda params: self._draw(params, problem.noise), self.k)
         log_lik = problem.log_lik(code)
         log_q = logits.log_softmax(-1).gather(-1, code[..., None]).squeeze(-1)
-        returns = log_lik.detach() - problem.beta * log_q.detach().sum(-1)
+        kl, direct = self.kl_term(problem, code, log_q.sum(-1), self.kl_kind)
+        returns = log_lik.detach() - problem.beta * kl
         one, other = torch.triu_indices(self.k, self.k, 1, device=code.device)
         ratio = self._ratio(logits, code, one, other)
         # half of each pair's difference in returns times its difference in scores: with independent samples, whose
         # ratio is 1, the mean over pairs is leave-one-out
         weight = ratio * (returns[one] - returns[other])[..., None]
-        loss = -(weight * (log_q[one] - log_q[other])).sum(-1).mean() / 2 - log_lik.mean()
+        loss = direct - (weight * (log_q[one] - log_q[other])).sum(-1).mean() / 2 - log_lik.mean()
         terms = {
             "log_lik": log_lik.detach().mean(),
             "max_ratio": ratio.amax(),

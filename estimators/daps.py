@@ -1,11 +1,11 @@
 """Discrete Autoencoding via Policy Search: the encoder is a policy, reconstruction log-likelihood its return."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
-from estimators._base import Estimate, Latent, Problem, require
+from estimators._base import Estimate, Latent, Problem, Range, Space, require
 from estimators._categorical import Categorical
 from estimators._step_size import Step, make
 
@@ -40,6 +40,13 @@ class DAPS(Categorical):
 
     goal = "KL(q* || q), in the limit of k"
     policy_search = True
+    # the rule is a method, to be compared under its own name; eta matters most: from 100 it takes most of a short run
+    # to come down
+    space: ClassVar[Space] = {
+        "eta": Range(0.3, 300.0),
+        "eta_lr": Range(3e-4, 0.1),
+        "ess_target": Range(0.25, 0.75, log=False),
+    }
 
     def __init__(
         self,

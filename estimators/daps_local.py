@@ -1,13 +1,13 @@
 """Policy search with credit by position: a code is weighed by the pixels near it, not by the whole image."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from estimators._base import Estimate, Latent, Problem, require
+from estimators._base import Choice, Estimate, Latent, Problem, Space, require
 from estimators.daps import DAPS, step_terms
 
 
@@ -30,6 +30,7 @@ class DAPSLocal(DAPS):
 
     goal = "KL(q* || q), by position"
     local = True
+    space: ClassVar[Space] = {**DAPS.space, "reach": Choice((0, 1, 2))}
 
     def __init__(
         self,

@@ -1,9 +1,11 @@
 """Straight-through with one temperature to sample by and another to differentiate by."""
 
+from typing import ClassVar
+
 from jaxtyping import Float
 from torch import Tensor
 
-from estimators._base import Latent, Problem, require
+from estimators._base import Latent, Problem, Range, Space, require
 from estimators._categorical import Relaxation, one_hot
 
 
@@ -17,6 +19,9 @@ class DecoupledST(Relaxation):
     the two. There is no Gumbel noise in the gradient, as there is in the paper's first version: argmax ignores a
     temperature that divides its noise too.
     """
+
+    # an encoder undoes the forward temperature: the ratio is what counts
+    space: ClassVar[Space] = {"temperature": Range(0.15, 1.5)}
 
     def __init__(
         self, latent: Latent, *, k: int = 1, temperature: float = 0.5, forward_temperature: float = 1.0

@@ -67,6 +67,7 @@ class Exact(Categorical):
     """
 
     unbiased = True
+    oracle = True
     codes: Tensor
 
     def __init__(self, latent: Latent) -> None:

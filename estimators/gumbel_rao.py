@@ -1,10 +1,12 @@
 """Gumbel-Rao: straight-through Gumbel-Softmax, averaged over the noise that its code leaves open."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from estimators._base import Latent, Problem, decay, require
+from estimators._base import Choice, Latent, Problem, Range, Space, decay, require
 from estimators._categorical import Relaxation, one_hot, sample
 
 
@@ -21,6 +23,9 @@ class GumbelRao(Relaxation):
     The noise depends on the logits through the condition. `total_derivative=true` differentiates through that too, as
     the published DAPS baseline does: a different gradient, which does not have the expectation above.
     """
+
+    # as gumbel_softmax; `draws` cost time and memory
+    space: ClassVar[Space] = {"temperature": Range(0.3, 3.0), "temperature_end": Choice((None, 0.5, 0.25, 0.1))}
 
     def __init__(
         self,

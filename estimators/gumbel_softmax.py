@@ -1,10 +1,12 @@
 """Gumbel-Softmax, straight-through by default."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from estimators._base import Latent, Problem, decay, require
+from estimators._base import Choice, Latent, Problem, Range, Space, decay, require
 from estimators._categorical import Relaxation, one_hot
 
 
@@ -16,6 +18,9 @@ class GumbelSoftmax(Relaxation):
     meets in evaluation, which is always done on hard ones.
     `temperature` > 0, unitless, decays exponentially to `temperature_end` over training when that is given.
     """
+
+    # `hard` is another method; annealed to one of a few ends, or not at all, as by default
+    space: ClassVar[Space] = {"temperature": Range(0.3, 3.0), "temperature_end": Choice((None, 0.5, 0.25, 0.1))}
 
     def __init__(
         self,

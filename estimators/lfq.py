@@ -1,9 +1,11 @@
 """Lookup-free quantization."""
 
+from typing import ClassVar
+
 from jaxtyping import Float
 from torch import Tensor
 
-from estimators._base import Latent, Problem, require
+from estimators._base import Latent, Problem, Range, Space, require
 from estimators._binary import Binary, shannon
 from estimators._quantizer import squared_distance, straight_through
 
@@ -18,6 +20,12 @@ class LFQ(Binary):
     independent bits; those of an average are dependent, so the latter is summed over all V codes. Both are exact.
     All terms are summed over positions.
     """
+
+    space: ClassVar[Space] = {
+        "commitment": Range(0.05, 2.0),
+        "entropy": Range(0.01, 1.0),
+        "temperature": Range(3e-3, 1.0),
+    }
 
     def __init__(
         self, latent: Latent, *, commitment: float = 0.25, entropy: float = 0.1, temperature: float = 0.01

@@ -1,12 +1,14 @@
 """Proximal policy optimisation: the score function, held near the policy that its codes came from."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from estimators._base import Estimate, Latent, Problem, require
+from estimators._base import Estimate, Latent, Problem, Range, Space, require
 from estimators._baselines import Critic
-from estimators._categorical import Categorical
+from estimators._categorical import KL, Categorical
 
 COEFFICIENTS = (1e-3, 1e6)
 """The adaptive coefficient stays in between, so that it can always come back."""
@@ -19,9 +21,9 @@ class PPO(Categorical):
     Codes, the decoder's too, come from a copy of the policy refreshed every `lag` updates (0: the policy itself). A
     position is an action, and its probability ratio, new to old, is clipped to within `clip` of 1; the advantage is the
     image's return log p(x|z) - beta log(q(z|x) / p(z)), in nats, minus a learned function of the image, and is not
-    rescaled. The ELBO's KL term is thus part of the return, not an entropy bonus: in a causal posterior the bonus at
-    one position would ignore what that position does to the entropy of the later ones. While the policies agree, the
-    gradient is that of reinforce:baseline=critic.
+    rescaled. The ELBO's KL term is thus part of the return, not an entropy bonus alone: in a causal posterior the bonus
+    at one position would ignore what that position does to the entropy of the later ones. `kl=exact`: as for reinforce;
+    what it adds directly is not clipped. While the policies agree, the gradient is that of reinforce:baseline=critic.
 
     A penalty on KL(old || new) is added, estimated without noise where they agree. Its coefficient doubles when the KL
     at the end of a lag is above 1.5 times `kl_target` (nats per position), and halves under 1/1.5 of it.
@@ -31,13 +33,25 @@ class PPO(Categorical):
     coefficient: Tensor
     updates: Tensor
 
-    def __init__(self, latent: Latent, *, k: int = 8, clip: float = 0.2, lag: int = 4, kl_target: float = 0.01) -> None:
+    space: ClassVar[Space] = {"clip": Range(0.05, 0.5), "kl_target": Range(1e-3, 0.1)}
+
+    def __init__(
+        self,
+        latent: Latent,
+        *,
+        k: int = 8,
+        clip: float = 0.2,
+        lag: int = 4,
+        kl_target: float = 0.01,
+        kl: KL = "sampled",
+    ) -> None:
         super().__init__(latent)
         require(k >= 1, f"k={k} samples per image; k must be at least 1")
         require(clip > 0, f"clip={clip} is not positive; try clip=0.2")
         require(lag >= 0, f"lag={lag} updates is negative; try lag=4")
         require(kl_target > 0, f"kl_target={kl_target} is not positive; try kl_target=0.01")
         self.k, self.clip, self.kl_target = k, clip, kl_target
+        self.kl_kind: KL = kl
         self.lag = lag
         self.critic = Critic(latent.width)
         self.register_buffer("coefficient", torch.ones(()))
@@ -49,7 +63,8 @@ class PPO(Categorical):
             old_log_q = self.log_q(problem.behaviour, code)
         log_lik = problem.log_lik(code)
         log_q = self.log_q(problem.posterior, code)
-        returns = log_lik.detach() + problem.beta * (self.latent.log_prior - log_q.detach().sum(-1))
+        prior_kl, direct = self.kl_term(problem, code, log_q.sum(-1), self.kl_kind)
+        returns = log_lik.detach() - problem.beta * prior_kl
         baseline, fit = self.critic(returns, problem)
         advantage = returns - baseline
         log_ratio = log_q - old_log_q
@@ -57,7 +72,7 @@ class PPO(Categorical):
         # mean of r - 1 - log r under the old policy: an unbiased KL whose gradient is (r - 1) grad log q
         kl = log_ratio.exp() - 1 - log_ratio
         coefficient = self.coefficient.clone()
-        loss = (coefficient * kl - gain).sum(-1).mean() - log_lik.mean() + fit
+        loss = (coefficient * kl - gain).sum(-1).mean() - log_lik.mean() + direct + fit
         terms = {
             "log_lik": log_lik.detach().mean(),
             "advantage_std": advantage.std(correction=0),

@@ -1,12 +1,13 @@
 """REBAR: the score function, with the relaxed likelihood as its control variate."""
 
 import math
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from estimators._base import Estimate, Latent, Problem, require
+from estimators._base import Estimate, Latent, Problem, Range, Space, require
 from estimators._categorical import Categorical, one_hot
 
 
@@ -25,6 +26,8 @@ class REBAR(Categorical):
 
     causal_ok = False
     unbiased = True
+    # where they start: both are learned
+    space: ClassVar[Space] = {"eta": Range(0.3, 3.0), "temperature": Range(0.1, 1.0)}
 
     def __init__(self, latent: Latent, *, k: int = 1, eta: float = 1.0, temperature: float = 0.5) -> None:
         super().__init__(latent)

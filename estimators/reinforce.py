@@ -1,12 +1,12 @@
 """REINFORCE: the score-function estimator, with a choice of baselines."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
-from estimators._base import Estimate, Latent, Problem, require
+from estimators._base import Choice, Estimate, Latent, Problem, Space, require
 from estimators._baselines import Critic, LeaveOneOut, MovingAverage, NoBaseline
-from estimators._categorical import Categorical
+from estimators._categorical import KL, Categorical
 
 
 class Reinforce(Categorical):
@@ -18,10 +18,12 @@ class Reinforce(Categorical):
 
     `kl=exact` computes every position's KL given the codes before it instead of sampling it. For a factorised posterior
     that is the KL itself, the same for all samples of an image; for a causal one it depends on the code and stays in
-    the return. The same gradient on average, with less variance.
+    the return. The same gradient on average; with a baseline, with less variance.
     """
 
     unbiased = True
+    # baselines are methods, to be compared under their own names
+    space: ClassVar[Space] = {"kl": Choice(("sampled", "exact"))}
 
     def __init__(
         self,
@@ -29,7 +31,7 @@ class Reinforce(Categorical):
         *,
         k: int = 8,
         baseline: Literal["loo", "none", "ema", "critic"] = "loo",
-        kl: Literal["sampled", "exact"] = "sampled",
+        kl: KL = "sampled",
     ) -> None:
         super().__init__(latent)
         require(k >= 1, f"k={k} samples per image; k must be at least 1")
@@ -37,7 +39,8 @@ class Reinforce(Categorical):
             k >= 2 or baseline != "loo",
             f"baseline=loo averages the other samples and k={k} leaves none; try k=2 or baseline=ema",
         )
-        self.k, self.exact_kl = k, kl == "exact"
+        self.k = k
+        self.kl_kind: KL = kl
         if baseline == "critic":
             self.baseline = Critic(latent.width)
         else:
@@ -47,13 +50,8 @@ class Reinforce(Categorical):
         with torch.no_grad():
             code, _ = problem.posterior.rollout(lambda params: self.hard(params, problem.noise), self.k)
         log_lik, log_q = problem.log_lik(code), self.log_q(problem.posterior, code).sum(-1)
-        if self.exact_kl:
-            kl = self.kl_along(problem.posterior, code).sum(-1)
-            direct = problem.beta * kl.mean()
-        else:
-            kl = log_q.detach() - self.latent.log_prior
-            direct = 0.0
-        returns = log_lik.detach() - problem.beta * kl.detach()
+        kl, direct = self.kl_term(problem, code, log_q, self.kl_kind)
+        returns = log_lik.detach() - problem.beta * kl
         baseline, fit = self.baseline(returns, problem)
         advantage = returns - baseline
         loss = direct - (advantage * log_q).mean() - log_lik.mean() + fit

@@ -1,9 +1,11 @@
 """ReinMax: straight-through, one order more accurate."""
 
+from typing import ClassVar
+
 from jaxtyping import Float
 from torch import Tensor
 
-from estimators._base import Latent, Problem, require
+from estimators._base import Latent, Problem, Range, Space, require
 from estimators._categorical import Relaxation, one_hot, sample
 
 
@@ -15,6 +17,8 @@ class ReinMax(Relaxation):
     probabilities. Exact at temperature 1 when the log-likelihood is quadratic in each position's one-hot and the
     posterior is factorised. `temperature` >= 1, unitless; the code is sampled at 1.
     """
+
+    space: ClassVar[Space] = {"temperature": Range(1.0, 3.0)}
 
     def __init__(self, latent: Latent, *, k: int = 1, temperature: float = 1.0) -> None:
         super().__init__(latent, k)

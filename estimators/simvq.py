@@ -1,10 +1,12 @@
 """Vector quantization with a frozen codebook in a learned basis."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from estimators._base import Latent, Problem, require
+from estimators._base import Latent, Problem, Range, Space, require
 from estimators._quantizer import Quantizer, nearest, squared_distance, straight_through
 
 
@@ -15,6 +17,8 @@ class SimVQ(Quantizer):
     is left behind to be revived. The losses are those of vq, |sg(e) - code|^2 for the matrix and `commitment` times
     |e - sg(code)|^2 for the encoder, summed over a position's vector and over positions.
     """
+
+    space: ClassVar[Space] = {"commitment": Range(0.05, 2.0)}
 
     table: Tensor
 

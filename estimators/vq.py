@@ -1,12 +1,12 @@
 """Vector quantization with a learned codebook."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from estimators._base import Latent, Problem, require
+from estimators._base import Choice, Latent, Problem, Range, Space, require
 from estimators._quantizer import Quantizer, nearest, squared_distance, straight_through
 
 SMOOTHING = 1e-5
@@ -44,6 +44,13 @@ class VQ(Quantizer):
     `gradient=rotation` hands the decoder's gradient to the encoder turned and scaled as the code is from e (Fifty et
     al. 2025, arXiv:2410.06424), instead of as it is; the code stays the same.
     """
+
+    # moving averages and the rotation are methods; `revive` is off in the plain one, and little else matters to it
+    space: ClassVar[Space] = {
+        "commitment": Range(0.05, 2.0),
+        "init": Choice(("data", "random")),
+        "decay": Choice((0.9, 0.99, 0.999)),
+    }
 
     codebook: Tensor
     count: Tensor

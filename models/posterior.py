@@ -20,19 +20,12 @@ PIECE = 2**22
 """Head outputs that `read_replay` has in memory at a time: 16 MiB in float32."""
 
 
-def head(width: int, out: int, hidden: int | None) -> nn.Module:
-    """Linear, or with a hidden layer where parameter counts are to be matched."""
-    if hidden is None:
-        return nn.Linear(width, out)
-    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, out))
-
-
 class Factorised(nn.Module):
     """Every position independent given the image."""
 
-    def __init__(self, width: int, out: int, hidden: int | None = None) -> None:
+    def __init__(self, width: int, out: int) -> None:
         super().__init__()
-        self.head = head(width, out, hidden)
+        self.head = nn.Linear(width, out)
 
     def bind(self, features: Float[Tensor, "b L d"]) -> "BoundFactorised":
         return BoundFactorised(self.head(features))

@@ -26,6 +26,8 @@ def bench(monkeypatch, capsys, tmp_path):
     from bench import cli
 
     monkeypatch.chdir(tmp_path)
+    # whoever runs the tests may have weights
+    monkeypatch.setenv("TORCH_HOME", "/nowhere")
 
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["bench", *arguments])

@@ -13,6 +13,7 @@ import pytest
 from helpers.ablation_sweeps import digits_plan, make, step_size_score
 from helpers.nasty_sweep import BASELINE_SCORE, LEFT_OUT, PERPLEXITY, SCORES, WITHOUT_VALUE, nasty_sweep
 from helpers.report_page import page_of, words
+from helpers.synthetic_sweep import VALIDATION
 from rich.console import Console
 
 import bench.figures
@@ -30,6 +31,7 @@ EXPECTED = {
     "ssim": {name: number(float(np.mean(scores)), 3) for name, scores in SCORES.items()},
     "perplexity": {name: number(value, 1) for name, value in PERPLEXITY.items()},
 }
+ON_VALIDATION = {"ssim": {name: number(float(np.mean(scores)) + VALIDATION, 3) for name, scores in SCORES.items()}}
 
 
 @dataclass
@@ -44,6 +46,8 @@ class View:
     left_out: str = ""
     """All its words."""
     diverged: dict[str, int] = field(default_factory=dict)
+    validation: bool = False
+    """Whether it shows validation images, as curves do."""
 
 
 def plain(text: str) -> str:
@@ -148,7 +152,8 @@ def curves(theme: str) -> Callable[[Path], View]:
         figure = drawn(folder, "curves", theme)
         ax = next(ax for ax in figure.figure.axes if "steps" in ax.get_xlabel())
         lines = {line.get_gid(): np.asarray(line.get_ydata(), float) for line in ax.lines if line.get_gid() in SCORES}
-        return View({"ssim": {name: number(values[-1], 3) for name, values in lines.items()}}, left_out=figure.caption)
+        means = {name: number(values[-1], 3) for name, values in lines.items()}
+        return View({"ssim": means}, left_out=figure.caption, validation=True)
 
     return view
 
@@ -203,8 +208,9 @@ def check(view: View) -> None:
     """That it says what was put into the sweep."""
     assert view.means["ssim"].pop(BASELINE, number(BASELINE_SCORE, 3)) == number(BASELINE_SCORE, 3)
     for metric, means in view.means.items():
-        if metric in EXPECTED:
-            assert means == EXPECTED[metric], metric
+        expected = ON_VALIDATION if view.validation else EXPECTED
+        if metric in expected:
+            assert means == expected[metric], metric
     if view.methods:
         valued = [method for method in view.methods if method in SCORES]
         assert valued == list(SCORES)
@@ -253,6 +259,16 @@ def test_a_view_that_takes_two_settings_for_one_is_found_out(sweep, name, monkey
         patch.setattr(methods, "varying", lambda configs: {})
         patch.setattr(methods, "_without_twins", lambda grouped: grouped)
         with pytest.raises(AssertionError):
+            check(VIEWS[name](sweep))
+
+
+@pytest.mark.parametrize("name", [name for name in VIEWS if name != "diff"])
+def test_a_view_of_the_wrong_split_is_found_out(sweep, name, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Comparison, "split", "validation")
+        patch.setattr(Comparison, "curve_split", "test")
+        # of test images there is one measurement, which makes no curve
+        with pytest.raises((AssertionError, ValueError)):
             check(VIEWS[name](sweep))
 
 

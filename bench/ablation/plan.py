@@ -57,8 +57,9 @@ def expand(
     dataset: str,
     shape: tuple[int, int, int],
     settings: Mapping[str, object],
+    budget: str = "",
 ) -> Plan:
-    """Every setting once, resolved and built to see that its parts fit.
+    """Every setting once, resolved and built to see that its parts fit; `budget` is what all their steps follow from.
 
     `settings` replace the preset's, and are what multiples are multiples of. Raises ValueError for a setting that does
     not fit, if it was asked for on the command line, or a value from there fits nowhere. Those of a shipped ablation
@@ -68,9 +69,8 @@ def expand(
     # of keys and values that were typed: those of some possible setting, and what was wrong first with those of others
     possible: set[tuple[str, str]] = set()
     problems: dict[tuple[str, str], str] = {}
-    resolved = functools.partial(
-        resolve, preset=preset, seed=0, device="cpu", dataset=dataset, fingerprint="", shape=shape, metrics=()
-    )
+    of_dataset = {"dataset": dataset, "fingerprint": "", "shape": shape}
+    resolved = functools.partial(resolve, preset=preset, seed=0, device="cpu", metrics=(), budget=budget, **of_dataset)
     for posterior, estimator in itertools.product(posteriors, ablation.estimators):
         base = resolved(estimator=estimator, posterior=posterior, overrides=settings)
         for condition, case, outer, inner in _settings(ablation, estimator):
@@ -80,7 +80,7 @@ def expand(
             axes = [*condition.axes, *case.axes]
             typed = [(key, values[key]) for axis in axes if axis.typed for key in axis.keys]
             try:
-                config = resolved(**vars(variant))
+                config = resolved(**variant.words)
                 check_parts(config, shape)
             except ValueError as error:
                 words = _joined(estimator.partition(":")[0], given) if given else estimator

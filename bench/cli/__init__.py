@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from bench.cli import machine, results, training
+from bench.cli import machine, protocol, results, training
 
 app = typer.Typer(
     help="Compare gradient estimators for discrete latent variables on equal terms.",
@@ -21,6 +21,7 @@ for command in (
     *(machine.list_, machine.doctor, machine.fetch, machine.speed, machine.gradients),
 ):
     app.command(command.__name__.rstrip("_"))(command)
+app.add_typer(protocol.app, name="protocol")
 
 
 def _end_quickly() -> None:

@@ -20,6 +20,11 @@ def estimators() -> Iterator[str]:
         yield f"{name:18} {about} [{posteriors}] ({arguments})"
 
 
+def groups() -> Iterator[str]:
+    for name, group in registry.GROUPS.items():
+        yield f"{name:15} {group.about}: {', '.join(registry.members(name))}"
+
+
 def _argument(option: inspect.Parameter) -> str:
     """`key=default`, with the other choices where there are a few."""
     default = str(option.default).lower()
@@ -30,7 +35,7 @@ def _argument(option: inspect.Parameter) -> str:
 def datasets() -> Iterator[str]:
     for info in data.DATASETS.values():
         shape = "x".join(map(str, info.shape)) if info.shape else "any size"
-        count = f"{info.n_train} + {info.n_test} images; " if info.n_train else ""
+        count = f"{' + '.join(map(str, info.counts))} images; " if info.counts else ""
         yield f"{info.spec:15} {info.summary} ({shape}; {count}{info.source})"
 
 

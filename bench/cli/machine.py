@@ -12,7 +12,7 @@ from bench.data.catalogue import downloads
 
 
 def list_(
-    what: Annotated[Literal["estimators", "datasets", "presets", "metrics", "ablations"], typer.Argument()],
+    what: Annotated[Literal["estimators", "groups", "datasets", "presets", "metrics", "ablations"], typer.Argument()],
 ) -> None:
     """One line each: what it is, its arguments with defaults."""
     from bench.cli import listing
@@ -46,7 +46,7 @@ def fetch(names: Annotated[list[str], typer.Argument(help=", ".join([*downloads(
 
 
 def speed(
-    estimator: options.Estimators = ["all"],  # noqa: B006
+    estimator: options.Estimators = ["core"],  # noqa: B006
     dataset: Annotated[
         str, typer.Option(help="whose paper-size networks to time, such as cifar10,imagenet256")
     ] = "cifar10",
@@ -70,16 +70,15 @@ def speed(
     from bench.machine import devices
 
     chosen = devices.choose(device)
-    texts, posteriors = options.expanded(estimator), options.posteriors(posterior)
+    estimators, posteriors = options.expanded(estimator), options.posteriors(posterior)
     sizes = [speed.size(name) for name in options.names(dataset)]
     reference = speed.load(speed.REFERENCE, chosen) if check else None
+    say = functools.partial(typer.echo, err=True)
     timings = []
     for size in sizes:
-        for timing in speed.measure(texts, posteriors, size, batch_size, chosen, precision):
+        for timing in speed.measure(estimators, posteriors, size, batch_size, chosen, precision, say):
             timings.append(timing)
-            typer.echo(
-                f"{size.name} {timing.estimator} {timing.posterior}: {timing.ratio:.2f} times its floor", err=True
-            )
+            say(f"{size.name} {timing.estimator} {timing.posterior}: {timing.ratio:.2f} times its floor")
     typer.echo(f"{chosen}, {torch.get_num_threads()} threads")
     options.show(speed.table(timings).rich(), width=200)
     if write is not None:
@@ -117,7 +116,7 @@ def gradients(
 
     # the networks are tiny, and one thread gives the same numbers on machines of any size
     torch.set_num_threads(1)
-    texts, overrides = options.expanded(estimator), parse_settings(settings or [])
+    texts, overrides = [one.text for one in options.expanded(estimator)], parse_settings(settings or [])
     ks, temperatures = options.numbers("--k", k, int), options.numbers("--temperature", temperature, float)
 
     say = functools.partial(typer.echo, err=True)

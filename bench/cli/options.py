@@ -16,6 +16,7 @@ from bench.sweeps.executors import OPTIONS, Name, Place
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    import estimators
     from bench.config import Posterior
 
 T = TypeVar("T", int, float)
@@ -23,7 +24,11 @@ PosteriorChoice = Literal["factorised", "causal", "both"]
 
 Estimators = Annotated[
     list[str],
-    typer.Option("--estimator", "-e", help="all, or a list such as daps:k=16,vq,fsq; may be repeated"),
+    typer.Option(
+        "--estimator",
+        "-e",
+        help="names and groups (see bench list groups), such as core,daps:k=16; may be repeated",
+    ),
 ]
 PresetName = Annotated[str, typer.Option(help="quick, standard, paper, or another that bench list presets names")]
 PosteriorName = Annotated[PosteriorChoice, typer.Option(help="how q(z|x) factorises over positions")]
@@ -46,6 +51,12 @@ class Training:
     posterior: PosteriorName = "factorised"
     seeds: Annotated[int | None, _AtLeast1(help="seeds 0, 1, ... [default: the preset's]")] = None
     steps: Annotated[int | None, _AtLeast1(help="optimiser steps [default: the preset's]")] = None
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="decodes=8e6, images=..., steps=... or seconds=... of each run: as many steps as that has room for"
+        ),
+    ] = None
     image_size: ImageSize = None
     settings: Settings = None
     metrics: Annotated[str | None, typer.Option(help="image metrics to compute, such as psnr,rfid")] = None
@@ -99,15 +110,17 @@ def training(folder: str, **defaults: object) -> Callable[[Callable[..., None]],
     return decorate
 
 
-def expanded(chosen: Sequence[str]) -> list[str]:
-    """Every --estimator, lists split and `all` spelled out. Raises ValueError if there is none."""
+def expanded(entries: Sequence[str], preset: "estimators.Preset | None" = None) -> "list[estimators.Chosen]":
+    """Every --estimator once, lists split and groups spelled out. `preset`: arguments that replace defaults.
+
+    Raises ValueError if there is none.
+    """
     import estimators
 
-    texts = [text for entry in chosen for text in estimators.split_list(entry)]
-    texts = [text for entry in texts for text in (estimators.CURATED if entry == "all" else [entry])]
-    if not texts:
-        raise ValueError("--estimator is empty; try --estimator all")
-    return texts
+    found = estimators.chosen(entries, preset)
+    if not found:
+        raise ValueError("--estimator is empty; try --estimator core")
+    return found
 
 
 def posteriors(chosen: PosteriorChoice) -> "tuple[Posterior, ...]":

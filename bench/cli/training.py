@@ -3,9 +3,8 @@
 import contextlib
 import functools
 import importlib.util
-import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,7 +16,9 @@ from bench.sweeps.executors import warm_up
 from bench.text import counted
 
 if TYPE_CHECKING:
+    from bench.config import Split
     from bench.records import Sweep
+    from bench.sweeps.budget import Timings
     from bench.sweeps.plan import Variant
     from bench.training.run import Job
 
@@ -26,23 +27,29 @@ if TYPE_CHECKING:
 def run(estimator: options.Estimators, given: Training) -> None:
     """Train and measure estimators; leaves a table and figures. The same command again continues."""
     work = prepare_run(estimator, given)
+    work.open()
+    run_to_its_end(work)
+
+
+def run_to_its_end(work: "Work") -> None:
+    """Of `bench run`, once its folder is open."""
     _carry_out(work)
     summarise(work.sweep)
     exit_if_any_failed(work.folder)
 
 
 def prepare_run(estimator: Sequence[str], given: Training, *, quiet: bool = False) -> "Work":
-    """All that `bench run` checks before the first run starts. Raises ValueError for what does not fit."""
+    """All that `bench run` checks before it writes anything. Raises ValueError for what does not fit."""
     work = Work(given, quiet=quiet)
-    import estimators
     from bench.sweeps.plan import Variant
 
-    texts = options.expanded(estimator)
-    for text in texts:
-        estimators.parse(text, work.preset.arguments(work.posteriors[0]))
+    variants = [
+        Variant(one.text, posterior, work.overrides, optional=bool(one.group))
+        for posterior in work.posteriors
+        for one in options.expanded(estimator, work.preset.arguments(posterior))
+    ]
     work.load()
-    kinds = itertools.product(work.posteriors, texts)
-    work.plan([Variant(text, posterior, work.overrides) for posterior, text in kinds], work.name)
+    work.plan(variants, work.name)
     return work
 
 
@@ -69,7 +76,7 @@ def ablate(
     work = Work(given, many_runs=True)
     from bench import ablation, pages
 
-    texts = options.expanded(estimator) if estimator else []
+    texts = [one.text for one in options.expanded(estimator)] if estimator else []
     runs_each = len(work.seeds) * len(work.posteriors)
     found = ablation.find(name, texts, grid or [], runs_each=runs_each, yes=yes)
     work.load()
@@ -80,8 +87,10 @@ def ablate(
         dataset=work.dataset.name,
         shape=work.dataset.shape,
         settings=work.overrides,
+        budget=str(work.budget or ""),
     )
-    work.plan(plan.variants, f"ablate-{name}-{work.name}")
+    work.plan(plan.variants, f"ablate-{name}-{work.name}", final_split="validation")
+    work.open()
     plan.write_record(work.folder)
     for reason, left_out in plan.left_out.items():
         typer.echo(f"without {', '.join(left_out)}: {reason}", err=True)
@@ -93,7 +102,8 @@ def ablate(
 
 
 class Work:
-    """The way of every command that trains, from its options to finished runs: made, `load`, `plan`, `carry_out`.
+    """The way of every command that trains, from its options to finished runs: made, `load`, `plan`, `open`,
+    `carry_out`.
 
     Each step raises ValueError, in one line, for what does not fit or is not here; until all is planned and checked
     nothing is written. `quiet`: says nothing on stderr.
@@ -105,6 +115,7 @@ class Work:
             warm_up()  # of worker processes, which have imports to do while this one does its own
         from bench import data
         from bench.config import Preset, parse_settings
+        from bench.sweeps import budget
 
         self.given, self.quiet = given, quiet
         self.place = given.place(many_runs=many_runs)
@@ -113,6 +124,9 @@ class Work:
         self.posteriors = options.posteriors(given.posterior)
         self.seeds = range(given.seeds or self.preset.seeds)
         self.overrides = parse_settings(given.settings or []) | ({"steps": given.steps} if given.steps else {})
+        self.budget = budget.parse(given.budget) if given.budget is not None else None
+        if self.budget:
+            self.budget.check(self.overrides)
 
     def load(self) -> None:
         """What it works with: metrics, device, images."""
@@ -128,18 +142,25 @@ class Work:
         self.device: Literal["cpu", "cuda"] = self.place.device(given.device)
         self.absent = weights.absent(self.metrics, self.device, asked=given.metrics is not None)
         self.dataset = data.load(given.dataset, image_size=given.image_size, progress=not self.quiet)
+        for line in data.seen_before(self.dataset):
+            self._say(line)
 
     @property
     def name(self) -> str:
         """Such as digits-quick."""
         return f"{self.dataset.name.replace(':', '-')}-{self.preset.name}"
 
-    def plan(self, variants: "Iterable[Variant]", name: str) -> None:
-        """Check all runs, and open their folder, results/`name` unless told."""
-        from bench import records
+    def plan(self, variants: "Sequence[Variant]", name: str, final_split: "Split" = "test") -> None:
+        """Check all runs, for the folder results/`name` unless told. By runs whose `final_split` is validation
+        something may be chosen."""
+        from bench.sweeps import budget
         from bench.sweeps import plan as sweep
 
-        planned = sweep.plan(
+        self.folder = self.given.out or Path("results") / name
+        self._timings = self._timed() if self.budget and self.budget.unit == "seconds" else None
+        self._schedules = budget.Schedules(self.budget, self._timings) if self.budget else None
+        self._planned = functools.partial(
+            sweep.plan,
             variants,
             self.seeds,
             preset=self.preset,
@@ -147,13 +168,33 @@ class Work:
             dataset=self.dataset,
             metrics=self.metrics,
             absent=self.absent,
+            final_split=final_split,
+            schedules=self._schedules,
         )
-        self.folder = self.given.out or Path("results") / name
+        self.made = self._planned()
+
+    def open(self) -> None:
+        """Make the folder a place for these runs."""
+        from bench import records
+        from bench.sweeps import execute
+        from bench.sweeps import plan as sweep
+
         records.open_sweep(self.folder)
+        if self._timings and self._timings.keep():
+            self.made = self._planned()
+        if self._schedules:
+            now = {run.digest for run in self.made.runs}
+            execute.remove(self.folder, self._schedules.superseded(self.seeds) - now)
         for metric, reason in self.absent.items():
             self._say(f"without {metric}: {reason}")
         self._executor = self.place.executor(self.dataset, self.folder, self.device)
-        self.jobs = sweep.jobs(planned, self.folder, self.given.checkpoint_every, self.given.tensorboard)
+        self.jobs = sweep.jobs(self.made, self.folder, self.given.checkpoint_every, self.given.tensorboard)
+
+    def _timed(self) -> "Timings":
+        from bench.sweeps.budget import Timings
+
+        threads = self.place.threads_here(self.device)
+        return Timings(self.folder, self.dataset, threads, fresh=self.given.fresh, say=self._say)
 
     def carry_out(self) -> None:
         """Do all runs and write the table; a run that fails is recorded. Raises `bench.sweeps.execute.Stuck`."""

@@ -3,7 +3,7 @@
 import pytest
 
 import estimators
-from estimators import CURATED
+from estimators import CORE
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,7 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         "daps:step_size=kl,per_image=true", "daps_local:step_size=kl,per_image=true",
         "decoupled_st:forward_temperature=2",
     }  # fmt: skip
-    every = sorted({*CURATED, *estimators.available(), *variants})
+    every = sorted({*CORE, *estimators.available(), *variants})
     specs = metafunc.config.getoption("--estimator", default=None) or every
     only_unbiased = metafunc.definition.get_closest_marker("unbiased") is not None
     cases = []

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a dataset without loading it; shape (c, h, w) and counts are None for one's own."""
+    """What is known of a dataset without loading it; `shape` (c, h, w) and `counts` are None for one's own."""
 
     name: str
     summary: str
     shape: tuple[int, int, int] | None
-    n_train: int | None
-    n_test: int | None
+    counts: tuple[int, int, int] | None
+    """Images to learn from, for validation, and for the test."""
     presets: str
     """Which file of bench/presets has its settings."""
     source: Literal["embedded", "download", "yours"]
@@ -56,31 +56,31 @@ class Entry:
 
     @property
     def bytes(self) -> int | None:
-        """Memory that the pixels of both splits take."""
-        if self.shape is None or self.n_train is None or self.n_test is None:
-            return None
-        return (self.n_train + self.n_test) * math.prod(self.shape)
+        """Memory that the pixels of all splits take."""
+        return None if self.shape is None or self.counts is None else sum(self.counts) * math.prod(self.shape)
 
 
-_OWN = "your own images: a directory or .zip with train/ and test/; --image-size N resizes and crops"
+_OWN = (
+    "your own images: a directory or .zip with train/ and test/ (val/ if you have it); --image-size N resizes and crops"
+)
 _PHOTOS = "crops of seven photographs, split by region"
 _CIFAR100 = "photographs of a hundred kinds of things"
 DATASETS = {
     entry.name: entry
     for entry in (
-        Entry("digits", "handwritten digits of scikit-learn", (1, 8, 8), 1437, 360,
+        Entry("digits", "handwritten digits of scikit-learn", (1, 8, 8), (1294, 143, 360),
               "digits", "embedded", "scikit-learn", "bench.data.embedded:digits"),
-        Entry("photos", _PHOTOS, (3, 32, 32), 16_654, 721,
+        Entry("photos", _PHOTOS, (3, 32, 32), (10_763, 566, 721),
               "photos", "embedded", "scikit-image and scikit-learn", "bench.data.embedded:photos"),
-        Entry("mnist", "handwritten digits", (1, 28, 28), 60_000, 10_000,
+        Entry("mnist", "handwritten digits", (1, 28, 28), (55_000, 5000, 10_000),
               "mnist", "download", "MNIST", "torchvision.datasets:MNIST"),
-        Entry("fashion_mnist", "pictures of clothes", (1, 28, 28), 60_000, 10_000,
+        Entry("fashion_mnist", "pictures of clothes", (1, 28, 28), (55_000, 5000, 10_000),
               "mnist", "download", "FashionMNIST", "torchvision.datasets:FashionMNIST"),
-        Entry("cifar10", "photographs of ten kinds of things", (3, 32, 32), 50_000, 10_000,
+        Entry("cifar10", "photographs of ten kinds of things", (3, 32, 32), (45_000, 5000, 10_000),
               "cifar10", "download", "cifar-10-batches-py", "torchvision.datasets:CIFAR10"),
-        Entry("cifar100", _CIFAR100, (3, 32, 32), 50_000, 10_000,
+        Entry("cifar100", _CIFAR100, (3, 32, 32), (45_000, 5000, 10_000),
               "cifar10", "download", "cifar-100-python", "torchvision.datasets:CIFAR100"),
-        Entry("folder", _OWN, None, None, None, "folder", "yours", "PATH"),
+        Entry("folder", _OWN, None, None, "folder", "yours", "PATH"),
     )
 }  # fmt: skip
 """In the order in which they are shown."""
@@ -171,4 +171,5 @@ def fetch(name: str, *, progress: bool = True) -> str:
 
     dataset, fresh = load_download(entry, allowed=True, progress=progress)
     state = "downloaded" if fresh else "already here"
-    return f"{name}: {state}, {len(dataset.train)} train and {len(dataset.test)} test images, checked: {entry.where}"
+    learned = len(dataset.train) + len(dataset.validation)
+    return f"{name}: {state}, {learned} train and {len(dataset.test)} test images, checked: {entry.where}"

@@ -1,11 +1,11 @@
-"""`folder:PATH`: your own images, a directory or a .zip with train/ and test/ in it. Every file is decoded once, to
-keep the pixels or to know what to leave out."""
+"""`folder:PATH`: your own images, a directory or a .zip with train/ and test/ in it, perhaps val/ too. Every file is
+decoded once, to keep the pixels or to know what to leave out."""
 
 import hashlib
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -17,15 +17,17 @@ from PIL import UnidentifiedImageError
 
 from bench.data.decode import Picture, decode, size_of, suffixes
 from bench.data.files import Files, open_files
-from bench.data.images import CPU, Dataset, Images, Resident, Streamed, describe, map_ahead
+from bench.data.images import CPU, CUT, Dataset, Images, Resident, Streamed, cut, describe, map_ahead, mark, repeated
 from bench.machine.devices import free_memory
 from bench.machine.progress import progress_bar
 from bench.seeds import mixed
 
+LABELS = ("train", "validation", "test")
 _TOLERATED = 0.01  # share of a split that may be unreadable
 _NAMED = 10  # unreadable files named in a message
 _TRAIN = ("train",)
-_TEST = ("test", "val", "valid", "validation")
+_TEST = ("test",)
+_VALIDATION = ("val", "valid", "validation")
 _BATCH = 32  # images looked at together, read two batches ahead: few, for they may be large
 _SAMPLE = 2000  # images whose size is read for a message
 
@@ -41,37 +43,41 @@ class Split:
     unreadable: dict[str, str] = field(default_factory=dict)
     pixels: UInt8[np.ndarray, "n 3 h w"] | None = None
     """Of those that decode, in front; None if they are not kept."""
+    marks: list[bytes] = field(default_factory=list)
+    """Of those that decode: the same for the same pixels."""
 
 
 def load_folder(path: str, *, image_size: int | None, progress: bool) -> Dataset:
     """The images below `path`, every one decoded once to find those that cannot be.
 
-    Raises ValueError on anything that is not two splits of readable images of one size; warns of the unreadable
-    ones if they are few enough to leave out.
+    Raises ValueError on anything that is not splits of readable images of one size; warns of the unreadable ones if
+    they are few enough to leave out.
     """
     root = _absolute(path)
     where, files = repr(str(root)), open_files(root)
     folders = _find_splits(files, where)
-    splits = [_split(files, label, folder, where) for label, folder in zip(("train", "test"), folders, strict=True)]
-    survey = Survey(files, splits, image_size)
-    with progress_bar("looking at images", sum(len(s.names) for s in splits), wanted=progress) as advance:
-        for split in splits:
+    given = [_split(files, label, folder, where) for label, folder in zip(LABELS, folders, strict=True) if folder]
+    survey = Survey(files, given, image_size)
+    with progress_bar("looking at images", sum(len(s.names) for s in given), wanted=progress) as advance:
+        for split in given:
             survey.look(split, advance)
             _judge(split, where)
-    train, test = splits
+    splits = given if len(given) == len(LABELS) else [*_cut(given[0], where), given[1]]
+    train, validation, test = splits
     return describe(
         f"folder:{root.stem if root.suffix.lower() == '.zip' and root.is_file() else root.name}",
-        survey.images(train),
-        survey.images(test),
+        list(map(survey.images, splits)),
         survey.fingerprint,
         source="folder",
         path=str(root),
         split=f"{train.folder} to learn from, {test.folder} held out in a fixed mixed order",
+        validation_split=CUT if validation.folder == train.folder else f"{validation.folder} in a fixed mixed order",
+        **repeated(*(split.marks for split in splits)),
         image_size=image_size,
         resize="shorter side to image_size, bicubic, antialiased; centre square" if image_size else "none",
         smaller_than_image_size=survey.upscaled,
-        unreadable={s.label: {"count": len(s.unreadable), "first": list(s.unreadable)[:_NAMED]} for s in splits},
-        not_images={s.label: _other_files(files, s.folder) for s in splits},
+        unreadable={s.label: {"count": len(s.unreadable), "first": list(s.unreadable)[:_NAMED]} for s in given},
+        not_images={s.label: _other_files(files, s.folder) for s in given},
     )
 
 
@@ -84,22 +90,25 @@ def _absolute(path: str) -> Path:
     return root.resolve() if ".." in root.parts else root.absolute()
 
 
-def _find_splits(files: Files, where: str) -> tuple[str, str]:
-    """Names, ending in `/`, of the training and the test folder, at the top or below one wrapping folder.
+def _find_splits(files: Files, where: str) -> tuple[str, str | None, str]:
+    """Names, ending in `/`, of the folders for training, validation and test, at the top or below one wrapping folder.
+    Where there is one held-out folder, it is for the test.
 
-    `where` names the whole in messages. Raises ValueError if either is missing or cannot be told.
+    `where` names the whole in messages. Raises ValueError if one is missing or cannot be told.
     """
     inside = ""
     names = files.folders(inside)
-    if len(names) == 1 and names[0].lower() not in _TRAIN + _TEST:
+    if len(names) == 1 and names[0].lower() not in _TRAIN + _TEST + _VALIDATION:
         inside = f"{names[0]}/"
         names = files.folders(inside)
-    train, test = _first(names, _TRAIN, where), _first(names, _TEST, where)
-    if train and test:
-        return f"{inside}{train}/", f"{inside}{test}/"
+    train, validation, test = (_first(names, wanted, where) for wanted in (_TRAIN, _VALIDATION, _TEST))
+    if train and test and validation:
+        return f"{inside}{train}/", f"{inside}{validation}/", f"{inside}{test}/"
+    if train and (held_out := test or validation):
+        return f"{inside}{train}/", None, f"{inside}{held_out}/"
 
     found = ", ".join(repr(name + "/") for name in names[:8]) or "no folder"
-    missing = "test/ (or val/)" if train else "train/" if test else "train/ and test/"
+    missing = "test/ (or val/)" if train else "train/" if test or validation else "train/ and test/"
     raise ValueError(
         f"{where} has no {missing}; found {found}{' ...' if names[8:] else ''}: put the images to learn from into "
         "train/ and the held-out ones into test/"
@@ -135,10 +144,30 @@ def _split(files: Files, label: str, folder: str, where: str) -> Split:
             f"no images in {folder} of {where}, found {found}: put .png, .jpg, .webp, .tif or anything else "
             "Pillow reads there"
         )
-    if label == "test":
+    if label != "train":
         # Folders are often sorted by class, and whoever measures on part of the split takes the first images.
         names = [names[i] for i in mixed(len(names))]
     return Split(label, folder, names)
+
+
+def _cut(split: Split, where: str) -> tuple[Split, Split]:
+    """What was read of train/, in two: to learn from, and to validate on."""
+    try:
+        parts = cut(len(split.readable))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    learned, held_out = (
+        Split(
+            label,
+            split.folder,
+            split.names,
+            [split.readable[i] for i in part],
+            pixels=None if split.pixels is None else split.pixels[part],
+            marks=[split.marks[i] for i in part],
+        )
+        for label, part in zip(LABELS, parts, strict=False)
+    )
+    return learned, held_out
 
 
 def _judge(split: Split, where: str) -> None:
@@ -156,12 +185,13 @@ def _judge(split: Split, where: str) -> None:
 
 
 class Survey:
-    """Looks at one split after the other; keeps the pixels if all of them take at most half of the free memory.
+    """Looks at one split after the other; keeps the pixels if all of them take at most a third of the free memory, for
+    they are copied once when validation is cut from train.
 
     `channels` is 1 if every image so far is grey, else 3; `upscaled` counts images smaller than `image_size`.
     """
 
-    def __init__(self, files: Files, splits: list[Split], image_size: int | None) -> None:
+    def __init__(self, files: Files, splits: Sequence[Split], image_size: int | None) -> None:
         self.channels = 1
         self.upscaled = 0
         self._files = files
@@ -195,7 +225,7 @@ class Survey:
     def _keep(self, split: Split, name: str, picture: Picture) -> None:
         if self._first is None:
             self._first, self._shape = name, picture.pixels.shape
-            self._fits = len(self._names) * picture.pixels.size <= free_memory(CPU) // 2
+            self._fits = len(self._names) * picture.pixels.size <= free_memory(CPU) // 3
         if picture.pixels.shape != self._shape:
             raise ValueError(self._sizes(self._first, name))
         if self._fits and split.pixels is None:
@@ -203,6 +233,7 @@ class Survey:
         if split.pixels is not None:
             split.pixels[len(split.readable)] = picture.pixels
         split.readable.append(name)
+        split.marks.append(mark(picture.pixels))
         self.upscaled += picture.upscaled
         if not picture.grey:
             self.channels = 3

@@ -1,4 +1,4 @@
-"""A dataset as training sees it: two splits that hand out uint8 batches on the device."""
+"""A dataset as training sees it: three splits that hand out uint8 batches on the device."""
 
 import hashlib
 from collections import deque
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -14,10 +14,14 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from bench.machine.devices import cores, free_memory
+from bench.seeds import mixed
 
 CPU = torch.device("cpu")
 T = TypeVar("T")
 R = TypeVar("R")
+SHARE, MOST = 10, 5000
+"""Validation is one image in so many of those to learn from, and at most so many."""
+CUT = f"one in {SHARE} of train (at most {MOST:,}), the first of a fixed mixed order"
 
 
 @dataclass(frozen=True)
@@ -79,41 +83,101 @@ Images = Resident | Streamed
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images to learn from and held-out images to measure on.
+    """Images to learn from, images to choose by, and images that are read once, when all is chosen and learned.
 
     `provenance` can be written as JSON and says where the images came from and how they were cut, split and
-    resized; `fingerprint` is the same for the same images and differs for others.
+    resized; `fingerprint` is the same for the same images in the same splits and differs for others.
     """
 
     name: str
     train: Images
+    validation: Images
     test: Images
     shape: tuple[int, int, int]
     provenance: dict[str, object]
     fingerprint: str
 
+    def held_out(self, split: Literal["validation", "test"]) -> Images:
+        """One of the two."""
+        return self.validation if split == "validation" else self.test
+
     def to(self, device: torch.device) -> "Dataset":
-        """The same images, handed out on `device`; held there if they take at most half of its free memory."""
-        size = (len(self.train) + len(self.test)) * int(np.prod(self.shape))
-        fits = size <= free_memory(device) // 2
-        return replace(self, train=self.train.to(device, held=fits), test=self.test.to(device, held=fits))
+        """The same images, handed out on `device`; train and validation are held there if they take at most half of
+        its free memory. No test image is touched."""
+        size = (len(self.train) + len(self.validation)) * int(np.prod(self.shape))
+        held = size <= free_memory(device) // 2
+        return replace(
+            self,
+            train=self.train.to(device, held=held),
+            validation=self.validation.to(device, held=held),
+            test=self.test.to(device, held=False),
+        )
+
+
+def cut(n: int) -> tuple[list[int], list[int]]:
+    """Which of n images are to learn from, in order, and which are for validation: see CUT. Raises ValueError if there
+    are not enough for both."""
+    if n < 2:
+        raise ValueError(f"{n} image to learn from leaves none for validation; put at least two into train/")
+    count = min(max(1, n // SHARE), MOST)
+    order = mixed(n)
+    return sorted(order[count:]), order[:count]
 
 
 def in_memory(
-    name: str, train: UInt8[Tensor, "n c h w"], test: UInt8[Tensor, "m c h w"], **provenance: object
+    name: str,
+    train: UInt8[Tensor, "n c h w"],
+    test: UInt8[Tensor, "m c h w"],
+    validation: UInt8[Tensor, "l c h w"] | None = None,
+    **provenance: object,
 ) -> Dataset:
-    """A dataset of pixels that are already here, identified by those pixels."""
+    """A dataset of pixels that are already here, identified by those pixels. Without `validation` it is cut from
+    train."""
+    if validation is None:
+        kept, held_out = cut(len(train))
+        train, validation = train[kept], train[held_out]
+        provenance = {**provenance, "validation_split": CUT}
+    splits = (train, validation, test)
     digest = hashlib.sha256()
-    for split in (train, test):
+    for split in splits:
         digest.update(repr(tuple(split.shape)).encode())
         digest.update(split.contiguous().numpy().data)
-    return describe(name, resident(train), resident(test), digest.hexdigest()[:16], **provenance)
+    marks = [[mark(image) for image in split.numpy()] for split in splits]
+    return describe(name, list(map(resident, splits)), digest.hexdigest()[:16], **repeated(*marks), **provenance)
 
 
-def describe(name: str, train: Images, test: Images, fingerprint: str, **provenance: object) -> Dataset:
-    """A dataset whose provenance also holds what can be read off it."""
-    facts = {"n_train": len(train), "n_test": len(test), "shape": list(train.shape), "fingerprint": fingerprint}
-    return Dataset(name, train, test, train.shape, {**provenance, **facts}, fingerprint)
+def mark(pixels: UInt8[np.ndarray, "c h w"]) -> bytes:
+    """The same for images with the same pixels, and for no others."""
+    return hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
+
+
+def repeated(train: Sequence[bytes], validation: Sequence[bytes], test: Sequence[bytes]) -> dict[str, int]:
+    """From the marks of all images, for provenance: how many of those held out were seen before."""
+    learned, chosen_by = set(train), set(validation)
+    return {
+        "validation_images_in_train": sum(one in learned for one in validation),
+        "test_images_in_train": sum(one in learned for one in test),
+        "test_images_in_validation": sum(one in chosen_by for one in test),
+    }
+
+
+def seen_before(dataset: Dataset) -> list[str]:
+    """In words, images of one split that stand in another too, pixel by pixel."""
+    counts = {"validation": len(dataset.validation), "test": len(dataset.test)}
+    found = []
+    for held_out, other in (("validation", "train"), ("test", "train"), ("test", "validation")):
+        count = dataset.provenance.get(f"{held_out}_images_in_{other}")
+        if count:
+            found.append(f"{count} of {counts[held_out]} {held_out} images stand in {other} too, pixel by pixel")
+    return found
+
+
+def describe(name: str, splits: Sequence[Images], fingerprint: str, **provenance: object) -> Dataset:
+    """A dataset of train, validation and test, whose provenance also holds what can be read off it."""
+    train, validation, test = splits
+    counts = {"n_train": len(train), "n_validation": len(validation), "n_test": len(test)}
+    facts = {**provenance, **counts, "shape": list(train.shape), "fingerprint": fingerprint}
+    return Dataset(name, train, validation, test, train.shape, facts, fingerprint)
 
 
 def resident(pixels: UInt8[Tensor, "n c h w"]) -> Images:

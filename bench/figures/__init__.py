@@ -46,7 +46,7 @@ class Kind:
 
 
 FIGURES = (
-    Kind("final", "Final test metrics", "comparison", "dots"),
+    Kind("final", "Final values", "comparison", "dots"),
     Kind("curves", "Learning curves", "comparison", "curves"),
     Kind("curves_elbo", "Learning curves of the ELBO", "comparison", "curves", ("screen",)),
     Kind("rate_distortion", "Quality against rate", "comparison", "tradeoffs"),

@@ -19,6 +19,7 @@ from bench.metrics import catalogue
 from bench.metrics.catalogue import describe
 from bench.records.study import ESS_QUANTILES, TERMS
 from bench.records.sweep import Table
+from bench.stats.answers import mid_schedule
 from bench.stats.bands import Line, knobs, lines
 from bench.text import compact, counted, typed
 
@@ -52,14 +53,14 @@ def _curves(sheet: Sheet, metric: str) -> Drawing | None:
     posteriors = [posterior for posterior in sheet.posteriors if posterior in set(points["posterior"])]
     figure = theme.sheet(theme.wide, 0.4 + 1.35 * len(posteriors))
     grid = figure.subplots(len(posteriors), len(COSTS), squeeze=False, sharex="col", sharey=True)
-    baseline, scaled = sheet.comparison.baseline(metric), _on_scale(points)
+    baseline, scaled = sheet.comparison.baseline(metric, sheet.comparison.curve_split), _on_scale(points)
     low, high = limits(scaled["estimate"], *_band(scaled), baseline, reach=1.0)
     for axes, posterior in zip(grid, posteriors, strict=True):
         for ax, cost in zip(axes, COSTS, strict=True):
             _panel(ax, sheet, points[points["posterior"] == posterior], cost)
             if low <= baseline <= high:
                 ax.axhline(baseline, **theme.reference, gid="reference")
-        words = f"test {describe(metric).with_arrow}"
+        words = f"{sheet.comparison.curve_split} {describe(metric).with_arrow}"
         axes[0].set_ylabel(f"{posterior}\n{words}" if len(posteriors) > 1 else words)
     grid[0, 0].set_ylim(low, high)
     number_axis(grid[0, 0].yaxis, 5)
@@ -78,12 +79,13 @@ def _curves(sheet: Sheet, metric: str) -> Drawing | None:
     theme.add_legend(figure, handles + [theme.reference_line()] * bool(low <= baseline <= high))
     means = points[~points["diverged"]]
     caption = sheet.caption(
-        f"{describe(metric).title} on the test images of {sheet.comparison.title} during training, against optimiser "
-        f"steps, decoder evaluations and training time without evaluation ({sheet.devices}): "
+        f"{describe(metric).title} on the {sheet.comparison.curve_split} images of {sheet.comparison.title} during "
+        f"training, against steps, decoder evaluations and training time without evaluation ({sheet.devices}): "
         f"{estimates(means, 'bands', bands=True) if len(means) else 'no run has finished'}.",
         "A thin line that ends in a cross: a run that diverged after that evaluation." if ended else "",
         f"In grey: the {counted(others, sheet.noun)} after the best {len(looks)}." if others else "",
         f"In the order of the final {sheet.ranking}." if sheet.comparison.metric else "",
+        mid_schedule(sheet.comparison),
         metrics=[metric],
         names=sheet.followed,
     )
@@ -169,7 +171,7 @@ def training(sheets: Sequence[ConditionSheet]) -> Drawing | None:
             look = {**sheet.theme.marked_line(looks[family]), "markevery": (place % every, every)}
             ax.plot(curve.index, curve, **look, gid=family)
         _diagnostic_axes([ax], name)
-        ax.set_ylabel(f"test {describe(name).with_arrow}" if name == metric else TERMS[name])
+        ax.set_ylabel(f"{condition.curve_split} {describe(name).with_arrow}" if name == metric else TERMS[name])
     for ax in grid[len(panels) :]:
         ax.set_visible(False)
     for ax in grid[len(panels) - columns : len(panels)]:
@@ -180,8 +182,8 @@ def training(sheets: Sequence[ConditionSheet]) -> Drawing | None:
     ess = "ESS / K: effective sample size of an image's weights as a fraction of its samples, mean over images."
     kl = "KL: how far one update moved the encoder on its own minibatch, per image."
     caption = sentences(
-        f"{describe(metric).title} on the test images of {condition.title} and diagnostics of training, each "
-        f"{study.noun} at its best setting: mean over the seeds that finished.",
+        f"{describe(metric).title} on the {condition.curve_split} images of {condition.title} and diagnostics of "
+        f"training, each {study.noun} at its best setting: mean over the seeds that finished.",
         ess if "term/ess" in study.terms else "",
         kl if "realised_kl" in study.terms else "",
     )

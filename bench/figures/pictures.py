@@ -1,4 +1,4 @@
-"""Reconstructions: what the runs made of the first test images."""
+"""Reconstructions: what the runs made of the first held-out images."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ GAP = 0.05
 
 
 def reconstructions(sheet: Sheet) -> Drawing | None:
-    """The first test images, and below them those of each method, best first. Pixels are enlarged, never smoothed."""
+    """The first held-out images, and below them those of each method, best first. Pixels are enlarged, not smoothed."""
     originals, found, different = collect(sheet.comparison, sheet.methods, sheet.runs)
     if originals is None or sheet.comparison.metric is None:
         return None
@@ -47,7 +47,7 @@ def reconstructions(sheet: Sheet) -> Drawing | None:
     ax.spines[:].set_visible(False)
     short = [f"{sheet.labels[m.name]} is {m.name}" for m in methods if "…" in sheet.labels[m.name]]
     caption = sentences(
-        f"The first {counted(count, 'test image')} of {sheet.comparison.title}, and below "
+        f"The first {counted(count, f'{sheet.comparison.split} image')} of {sheet.comparison.title}, and below "
         f"{'them' if count > 1 else 'it'} the reconstructions from one sampled code each, by the run of the lowest "
         f"seed that finished (seed {seeds(run.seed for _, run, _ in shown)}); not chosen otherwise.",
         f"In the order of {sheet.ranking}, best first.",

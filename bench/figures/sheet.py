@@ -180,12 +180,12 @@ class Sheet:
 
     @property
     def _images(self) -> list[str]:
-        return [f"{span(self.comparison.images)} test images"] if self.comparison.images else []
+        return [f"{span(self.comparison.images)} {self.comparison.split} images"] if self.comparison.images else []
 
     @property
     def place(self) -> str:
         """After `Final PSNR`: of which images, after how many steps."""
-        return f"on the test images of {self.comparison.title} after {self._steps}"
+        return f"on the {self.comparison.split} images of {self.comparison.title} after {self._steps}"
 
     @property
     def _steps(self) -> str:

@@ -81,7 +81,7 @@ def _draw(sheet: Sheet, metrics: Sequence[str], costs: Sequence[str], *, joined:
     looks = _looks(sheet, tables, joined)
     for ax, ((metric, cost), table) in zip(grid.flat, tables.items(), strict=False):
         _panel(ax, sheet, table, looks, metric, joined)
-        ax.set(xlabel=COSTS[cost], ylabel=f"test {describe(metric).with_arrow}")
+        ax.set(xlabel=COSTS[cost], ylabel=f"{sheet.comparison.split} {describe(metric).with_arrow}")
     for ax in list(grid.flat)[len(tables) :]:
         ax.set_visible(False)
     sheet.theme.add_legend(figure, _legend(sheet, tables, looks, joined), sheet.noun if sheet.cut else "")

@@ -129,8 +129,8 @@ def moments(config: RunConfig, dataset: Dataset) -> Iterator[Moment]:
 
 
 def first_images(task: Task, dataset: Dataset, most: int) -> Float[Tensor, "images c h w"]:
-    """Of the test split, as the likelihood takes them."""
-    (image,) = dataset.test.batches([torch.arange(min(most, len(dataset.test)))])
+    """Of the validation split, as the likelihood takes them."""
+    (image,) = dataset.validation.batches([torch.arange(min(most, len(dataset.validation)))])
     return task.model.likelihood.data(image)
 
 
@@ -188,7 +188,7 @@ def _rows(moment: Moment, name: str, estimator: Estimator, dataset: Dataset) -> 
     cost = {"step": moment.step, "images": moment.step * config.batch_size, "decodes": found.decodes}
     for metric, value in moment.compare(moment, estimator, found).items():
         values = {"metric": metric, "value": value, "n": moment.draws * len(moment.x)}
-        yield {**cost, "seconds": math.nan, "split": "test", "readout": "", **values}
+        yield {**cost, "seconds": math.nan, "split": "validation", "readout": "", **values}
 
 
 def _against_enumeration(moment: Moment, estimator: Estimator, found: Gradients) -> dict[str, float]:

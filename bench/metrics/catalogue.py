@@ -42,6 +42,8 @@ class Metric:
     """Stands in tables unless others are asked for."""
     constant: bool = False
     """The same for every seed."""
+    short: bool = False
+    """Written with four digits at most: 8M, 39.94k."""
     costly: bool = False
     """Runs a network of its own: measured at the last step only."""
     weights: str | None = None
@@ -169,14 +171,26 @@ METRICS: dict[str, Metric] = {
             "exp(entropy of the codes over split and positions), of the most likely codes", 1, column=True,
             readout="mode",
         ),
+        # what a run spent is no merit and no fault: its budget was
+        Metric(
+            "decodes", "decodes", "count", "", "cost", "decoder evaluations times images, of the whole run", 0,
+            column=True, constant=True, short=True,
+        ),
+        Metric(
+            "images", "images", "count", "", "cost", "images seen in the whole run", 0,
+            column=True, constant=True, short=True,
+        ),
+        Metric(
+            "seconds", "training time", "s", "", "cost", "of the whole run, evaluation excluded", None, column=True
+        ),
         Metric(
             "ms_per_step", "time per step", "ms", "lower", "cost",
-            "training time per optimiser step, evaluation excluded", 1, column=True,
+            "training time per optimiser step, evaluation excluded", 1,
         ),
         Metric("images_per_second", "throughput", "images/s", "higher", "cost", "training throughput", 0),
         Metric(
             "peak_memory", "peak memory", "MiB", "lower", "cost",
-            "of the device while training; of the process on the CPU", 0, column=True,
+            "of the device while training; of the process on the CPU", 0,
         ),
         Metric(
             "parameters", "parameters, model", "count", "", "cost", "of encoder, posterior and decoder", 0,

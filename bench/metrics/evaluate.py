@@ -1,4 +1,4 @@
-"""What is measured on the held-out split: one code path for all estimators.
+"""What is measured on a held-out split: one code path for all estimators.
 
 Uses an estimator's `hard`, `mode`, `index`, `kl` and `logits` and the decoder, and nothing of its loss.
 """
@@ -12,7 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from bench.build import PixelStatistics, Task, make_likelihood
-from bench.config import RunConfig
+from bench.config import RunConfig, Split
 from bench.data import Dataset, Images
 from bench.metrics.catalogue import Readout
 from bench.metrics.images import ImageMetrics
@@ -78,9 +78,10 @@ class Information:
 @torch.no_grad()
 def evaluate(
     task: Task,
-    images: Images,
+    dataset: Dataset,
     config: RunConfig,
     *,
+    split: Split,
     readout: Readout,
     image_metrics: Sequence[str],
     per_position: bool,
@@ -91,9 +92,10 @@ def evaluate(
     The mode readout has no ELBO, which is an expectation under q; and no KL where q depends on the codes before, since
     along the most likely ones it is none.
     """
-    device, n = torch.device(config.device), config.measured_images(len(images))
+    device, images = torch.device(config.device), dataset.held_out(split)
+    n = config.measured_images(len(images))
     estimator, likelihood = task.estimator, task.model.likelihood
-    pairs = ImageMetrics(image_metrics, device, reference_key=config.reference_key)
+    pairs = ImageMetrics(image_metrics, device, reference_key=config.reference_key(split))
     usage = CodeUsage(config.length, config.vocab, device)
     information = Information(config.length, config.vocab, device)
     log_lik, kl = torch.zeros(2, dtype=torch.float64, device=device)
@@ -146,7 +148,7 @@ def _coded(
 
 @torch.no_grad()
 def evaluate_mean_image(
-    config: RunConfig, dataset: Dataset, pixels: PixelStatistics, image_metrics: Sequence[str]
+    config: RunConfig, dataset: Dataset, split: Split, pixels: PixelStatistics, image_metrics: Sequence[str]
 ) -> list[Measurement]:
     """The mean training image as everyone's reconstruction, on the images that the runs of `config` are measured on."""
     device = torch.device(config.device)
@@ -155,8 +157,9 @@ def evaluate_mean_image(
     for image in dataset.train.batches(torch.arange(len(dataset.train)).split(config.eval_batch)):
         total += likelihood.reference(image).double().sum(0)
     mean = (total / len(dataset.train)).round().to(torch.uint8)
-    pairs = ImageMetrics(image_metrics, device, reference_key=config.reference_key)
-    for image in dataset.test.batches(torch.arange(config.measured_images(len(dataset.test))).split(config.eval_batch)):
+    pairs = ImageMetrics(image_metrics, device, reference_key=config.reference_key(split))
+    images = dataset.held_out(split)
+    for image in images.batches(torch.arange(config.measured_images(len(images))).split(config.eval_batch)):
         pairs.update(likelihood.reference(image), mean.expand_as(image))
     return [Measurement(name, value, n) for name, (value, n) in pairs.compute().items()]
 

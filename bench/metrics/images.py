@@ -85,7 +85,7 @@ def provenance(names: Sequence[str]) -> dict[str, dict[str, Any]]:
         found[name] = {"definition": info.definition, "unit": info.unit, "libraries": libraries}
         if info.weights:
             path = weights.require(name)
-            found[name]["weights_sha256"] = {path.name: weights.WEIGHTS[info.weights].sha256}
+            found[name]["weights_sha256"] = {path.name: weights.WEIGHTS[info.weights].digest}
         if name == "lpips":
             import lpips
 
@@ -132,7 +132,7 @@ def ssim(x: UInt8[Tensor, "b c h w"], y: UInt8[Tensor, "b c h w"]) -> Float[Tens
 
 def lpips(x: UInt8[Tensor, "b c h w"], y: UInt8[Tensor, "b c h w"]) -> Float[Tensor, " b"]:
     """Distance of AlexNet's features, by the library. Raises ValueError where its weights are not at hand."""
-    network = _lpips_network(weights.require("lpips"), weights.WEIGHTS["alexnet"].sha256, x.device)
+    network = _lpips_network(weights.require("lpips"), weights.WEIGHTS["alexnet"].digest, x.device)
     return network(_lpips_input(x), _lpips_input(y)).flatten()
 
 
@@ -156,13 +156,20 @@ def _full_precision() -> AbstractContextManager[None]:
 
 @functools.lru_cache(maxsize=1)
 def _lpips_network(backbone: Path, sha256: str, device: torch.device) -> nn.Module:
-    """`backbone` is where lpips looks by itself; an argument so that other weights are another network."""
+    """The library's, with the convolutions of the file `backbone`; `sha256` is an argument so that other weights are
+    another network."""
     import lpips
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         # torchvision's `pretrained=` is deprecated and lpips still uses it.
         warnings.simplefilter("ignore", UserWarning)
-        return lpips.LPIPS(net="alex", version="0.1", verbose=False).to(device).requires_grad_(False)
+        network = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)
+    features = weights.tensors_of(backbone, weights.WEIGHTS["alexnet"].tensors)
+    # lpips keeps the numbers of torchvision's layers within its slices
+    slices = {name.partition(".")[2]: tensor for name, tensor in network.net.named_parameters()}
+    for name, tensor in features.items():
+        slices[name.removeprefix("features.")].data.copy_(tensor)
+    return network.to(device).requires_grad_(False)
 
 
 def _lpips_input(x: UInt8[Tensor, "b c h w"]) -> Float32[Tensor, "b 3 H W"]:

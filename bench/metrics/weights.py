@@ -2,6 +2,9 @@
 
 lpips and torch-fidelity load whatever lies in torch's checkpoint folder without looking at it, and download
 without a checksum. So files are checked and fetched here, and the libraries only ever see verified ones.
+
+Of AlexNet LPIPS needs the five convolutions. Any file whose name begins with `alexnet` will do that holds just these
+numbers: torchvision's own, or a safetensors of 10 MB with `features.0.weight` and its like.
 """
 
 import functools
@@ -11,10 +14,13 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bench.machine.download import download
 from bench.metrics.catalogue import METRICS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TIMEOUT = 10.0
 """Seconds without an answer or a byte after which a download counts as failed."""
@@ -31,18 +37,44 @@ class Weights:
     filename: str
     url: str
     sha256: str
+    """Of the file as published."""
+    tensors: tuple[str, ...] = ()
+    """What is used of it, where that is not all."""
+    tensors_sha256: str = ""
+    """Over these, in this order, as float32."""
 
     @property
-    def path(self) -> Path:
+    def target(self) -> Path:
+        """Where the published file belongs."""
         return directory() / self.filename
 
     @property
+    def path(self) -> Path:
+        """Of the first file that is the real thing; else where it belongs."""
+        return next(filter(self._is_real, self._candidates()), self.target)
+
+    @property
     def state(self) -> Literal["present", "missing", "corrupt"]:
-        if not (self.path.is_file() and os.access(self.path, os.R_OK)):
-            return "missing"
-        stat = self.path.stat()
-        digest = _sha256(self.path, stat.st_mtime_ns, stat.st_size)
-        return "present" if digest == self.sha256 else "corrupt"
+        candidates = self._candidates()
+        return "present" if any(map(self._is_real, candidates)) else "corrupt" if candidates else "missing"
+
+    @property
+    def digest(self) -> str:
+        """Of what is used."""
+        return self.tensors_sha256 or self.sha256
+
+    def _candidates(self) -> list[Path]:
+        others = sorted(directory().glob(f"{self.name}*")) if self.tensors else []
+        found = dict.fromkeys([self.target, *others])
+        return [path for path in found if path.is_file() and os.access(path, os.R_OK)]
+
+    def _is_real(self, path: Path) -> bool:
+        stat = path.stat()
+        if _sha256(path, stat.st_mtime_ns, stat.st_size) == self.sha256:
+            return True
+        return bool(self.tensors) and (
+            _sha256_of_tensors(path, self.tensors, stat.st_mtime_ns, stat.st_size) == self.tensors_sha256
+        )
 
     @property
     def used_by(self) -> str:
@@ -62,6 +94,8 @@ _KNOWN = (
         "alexnet-owt-7be5be79.pth",
         "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
         "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+        tuple(f"features.{layer}.{part}" for layer in (0, 3, 6, 8, 10) for part in ("weight", "bias")),
+        "2b566cc3a4d6f0a7343701af22f461f1ac3dcd03a3ac28cce10968a1d3c85fdc",
     ),
 )
 WEIGHTS = {weights.name: weights for weights in _KNOWN}
@@ -152,6 +186,34 @@ def _sha256(path: Path, mtime_ns: int, size: int) -> str:
 
 
 @functools.lru_cache
+def _sha256_of_tensors(path: Path, names: tuple[str, ...], mtime_ns: int, size: int) -> str:
+    """Hex digest over the numbers themselves, whatever file they come in; empty if they are not all in it."""
+    try:
+        tensors = tensors_of(path, names)
+    except ValueError:
+        return ""
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def tensors_of(path: Path, names: Iterable[str]) -> "dict[str, Tensor]":
+    """Float32 tensors of a safetensors file or a torch checkpoint. Raises ValueError if they are not in it."""
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        return {name: content[name].float().contiguous() for name in names}
+    except Exception as error:  # damaged files make both libraries raise nearly anything
+        raise ValueError(f"{path} does not hold {', '.join(names)}: {error}") from None
+
+
+@functools.lru_cache
 def _download_once(weights: Weights, folder: Path) -> str:
     """What went wrong, or "". Remembered: a sweep without a network waits for one timeout, not for many."""
     try:
@@ -163,7 +225,7 @@ def _download_once(weights: Weights, folder: Path) -> str:
 
 def _download(weights: Weights) -> None:
     """Puts the file in place whole and verified, or not at all. Raises ValueError with one line."""
-    path = weights.path
+    path = weights.target
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -73,7 +73,7 @@ def curves(comparison: Comparison, methods: Sequence[int]) -> dict[str, Any]:
     lost = comparison.lost_curves
     lost = lost[lost["run"].isin(early)]
     metrics = in_order(set(points["metric"]) | set(lost["metric"]))
-    levels = {metric: comparison.baseline(metric) for metric in metrics}
+    levels = {metric: comparison.baseline(metric, comparison.curve_split) for metric in metrics}
     return {
         "metrics": metrics,
         "points": {metric: _columns(rows) for metric, rows in points.groupby("metric")},

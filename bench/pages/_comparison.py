@@ -11,11 +11,10 @@ from bench.metrics import catalogue
 from bench.metrics.catalogue import Metric, describe
 from bench.pages import _charts, _gallery, _terms
 from bench.pages._page import Article, Look, Section
-from bench.records import Comparison, Sweep
+from bench.records import Comparison, Sweep, planned
 from bench.tables.model import Cell, Model, model
 from bench.text import MISSING, counted, typed, typeset
 
-EQUAL_COST = {"decodes": "decoder evaluations", "seconds": "seconds of training"}
 CURVES = 40
 """Methods drawn; more lines than this nobody tells apart."""
 ERRORS = {"bias_squared": "bias_error", "cosine_to_reference": "cosine_error"}
@@ -39,13 +38,19 @@ class Shown:
 def article(sweep: Sweep, comparison: Comparison, styles: Mapping[str, Look]) -> Article:
     """`styles` are the looks of the page, by `Method.style`."""
     table, looks = model(comparison), [styles[method.style] for method in comparison.methods]
-    having = set(comparison.tests["method"])
+    having = set(comparison.looks["method"])
     measured = [index for index in comparison.order if index in having]
     drawn = {index: looks[index] for index in measured[:CURVES]}
     data = _charts.data(comparison, table, drawn, measured) if measured else None
     shared = {"comparison": comparison, "looks": looks, "data": data, "drawn": list(drawn), "measured": measured}
     title = f"Gradients: {comparison.title}" if len(comparison.gradients) else comparison.title
-    return Article(title, "", _facts(comparison), list(_sections(sweep, comparison, table, shared)), data)
+    return Article(
+        title,
+        planned.words(sweep.path, sweep.runs),
+        _facts(comparison),
+        list(_sections(sweep, comparison, table, shared)),
+        data,
+    )
 
 
 def _sections(sweep: Sweep, comparison: Comparison, table: Model, shared: dict[str, Any]) -> Iterator[Section]:
@@ -77,6 +82,7 @@ def _drawn(comparison: Comparison, shared: dict[str, Any]) -> dict[str, Any]:
     return {
         "metrics": [describe(metric) for metric in shared["data"]["curves"]["metrics"]],
         "posteriors": list(dict.fromkeys(method.posterior for _, method in methods)),
+        "mid_schedule": stats.mid_schedule(comparison),
         # both posteriors of a name look alike and share a button
         "chips": list({method.name: index for index, method in reversed(methods)}.values())[::-1],
     }
@@ -94,7 +100,7 @@ def _verdict(comparison: Comparison, table: Model) -> dict[str, Any]:
     leads = [_lead(comparison, table, metric) for metric in catalogue.ranked() if metric in comparison.means]
     return {
         "leads": leads,
-        "equal_cost": _equal_cost(comparison),
+        "costs": _costs(comparison),
         "table": {"model": table, "columns": columns(table), "ranked": leads[0]["metric"].name if leads else ""},
         "final_metrics": table.columns,
     }
@@ -109,7 +115,8 @@ def shown(cell: Cell) -> Shown:
     """A cell of `bench.tables.model`: its interval is under the mean, or where there is none its standard deviation."""
     spread = f"±{typeset(cell.sd, cell.places)}" if cell.spread and math.isnan(cell.low) else ""
     small = between(cell.low, cell.high, cell.places) if cell.interval else spread
-    return Shown(typeset(cell.mean, cell.places), cell.mean, small, cell.mark, cell.note)
+    text = cell.text if cell.metric.short else typeset(cell.mean, cell.places)
+    return Shown(text, cell.mean, small, cell.mark, cell.note)
 
 
 def between(low: float, high: float, places: int) -> str:
@@ -139,20 +146,12 @@ def _lead(comparison: Comparison, table: Model, metric: str) -> dict[str, Any]:
     }
 
 
-def _equal_cost(comparison: Comparison) -> list[str]:
-    """Who leads where every run has cost the same, by the metric that ranks. Empty where all cost the same anyway."""
-    sentences = []
-    for axis, words in EQUAL_COST.items() if comparison.metric else ():
-        budgets = stats.common_budget(comparison, axis)
-        spent = comparison.curves.groupby("run")[axis].max()
-        if budgets.empty or not spent.max() > 1.01 * budgets.iloc[0]:
-            continue
-        budget = float(budgets.iloc[0])
-        values = stats.at_cost(comparison, axis, budget)
-        if found := stats.lead(values, str(comparison.metric), comparison.dataset, comparison.preset):
-            at = typeset(budget, 0 if budget >= 10 else 2)
-            sentences.append(f"At equal cost, {at} {words}: {found.sentence}")
-    return sentences
+def _costs(comparison: Comparison) -> str:
+    """At which costs the verdict holds, and how to have one where it does not."""
+    said = stats.costs(comparison)
+    wanted = [axis for axis in ("decodes", "seconds") if axis not in comparison.equal_cost]
+    budgets = " or ".join(f"{axis}={typed(float(comparison.ends[axis].max()))}" for axis in wanted) if said else ""
+    return f"{said} For a verdict at those costs give the runs --budget {budgets}." if budgets else said
 
 
 def gradients(comparison: Comparison) -> dict[str, Any]:
@@ -199,6 +198,7 @@ def _facts(comparison: Comparison) -> list[str]:
         values = {tuple(run.config.get(key) for key in keys) for run in comparison.compared if run.config}
         if len(values) == 1 and all(found := values.pop()):
             facts.append(words.format(*(typeset(n, 0) for n in found)))
+    facts.append(_terms.protocol(comparison.compared))
     if comparison.images:
-        facts.append(f"{typeset(comparison.images[-1], 0)} test images")
+        facts.append(f"{typeset(comparison.images[-1], 0)} {comparison.split} images")
     return facts

@@ -62,6 +62,7 @@ def _answer(study: Study) -> dict[str, Any]:
     found, metrics = bands(study), measured(study)
     return {
         "noun": study.noun,
+        "split": study.conditions[0].split if study.conditions else "",
         "metric": describe(metrics[0]) if metrics else None,
         "answers": answers(study, metrics[0]) if metrics else [],
         "others": [(describe(metric), answers(study, metric)) for metric in metrics[1:]],
@@ -149,5 +150,6 @@ def _facts(study: Study) -> list[str]:
         facts.append(counted(len(study.conditions), "condition"))
     facts.append(counted(len({run.seed for run in study.runs})))
     facts.append(_terms.share((run for _, _, run in _named(study)), "done"))
-    images = [n for condition in study.conditions for n in condition.images]
-    return [*facts, f"{typeset(max(images), 0)} test images"] if images else facts
+    facts.append(_terms.protocol(study.runs))
+    images = [(n, condition.split) for condition in study.conditions for n in condition.images]
+    return [*facts, f"{typeset(max(images)[0], 0)} {max(images)[1]} images"] if images else facts

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.records import Comparison
 from bench.records.methods import Run, varying
+from bench.stats.answers import COSTS
 from bench.text import MISSING, counted, number, seeds, typeset
 
 PARAMETER_TOLERANCE = 0.05
@@ -65,7 +66,7 @@ def of_runs(runs: Iterable[Run], settings: Callable[[Mapping[str, Any]], Mapping
         "warnings": warnings,
         "equal": [name for name, values in environment.items() if len(values) == 1],
         "sizes": "",
-        "shared": {name: values for name, values in chosen.items() if values[0][1] == len(started)},
+        "shared": {name: values for name, values in chosen.items() if values[0][0] and values[0][1] == len(started)},
         "environment": environment,
         "dataset": _facts(started, lambda run: run.provenance.get("dataset")),
         "absent": _facts(started, lambda run: run.provenance.get("absent")),
@@ -101,6 +102,12 @@ def _bits(config: Mapping[str, Any]) -> float | None:
     return latent[0] * math.log2(latent[1]) if latent and latent[1] > 0 else None
 
 
+def protocol(runs: Iterable[Run]) -> str:
+    """The version of docs/protocol.md that they followed; folders older than its number followed the first."""
+    found = {run.config.get("protocol", 1) for run in runs if run.config}
+    return f"protocol {_span(found, str)}" if found else "protocol unknown"
+
+
 def _span(values: Iterable[Any], show: Callable[[Any], str]) -> str:
     """One value, or the lowest and the highest."""
     known = sorted({value for value in values if value is not None})
@@ -117,10 +124,11 @@ def _judged(comparison: Comparison) -> tuple[list[str], list[str]]:
     judged = (
         ("finished seeds", finished, seeds_differ),
         ("bits per image", bits, f"Methods have latents of different capacity: {capacities} bits per image."),
-        ("number of test images", comparison.images, f"Numbers of test images differ: {sizes}."),
+        ("number of images", comparison.images, f"Numbers of {comparison.split} images differ: {sizes}."),
     )
     unequal = [sentence for _, values, sentence in judged if len(values) > 1]
-    return unequal, [name for name, values, _ in judged if len(values) == 1]
+    costs = [f"cost in {COSTS[axis]}" for axis in comparison.equal_cost]
+    return unequal, [*(name for name, values, _ in judged if len(values) == 1), *costs]
 
 
 def _sizes(comparison: Comparison) -> tuple[list[str], str]:

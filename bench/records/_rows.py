@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from bench.metrics import catalogue
-from bench.records.methods import METHOD, SETTING, SKIPPED
+from bench.records.methods import HELD_OUT, METHOD, SETTING, SKIPPED
 from bench.records.table import COLUMNS, COST_COLUMNS, VALUE_COLUMNS
 
 Table = Any
@@ -152,12 +152,12 @@ def frame(runs: Sequence[Mapping[str, object]], tables: list[pa.Table], columns:
 
 
 def tidy(frame: Table) -> Table:
-    """Rows that comparisons are made of: measurements on the test split of the codes that their metric is of, the
+    """Rows that comparisons are made of: measurements on held-out images of the codes that their metric is of, the
     baselines', costs, and where a run diverged; of the gradient lab, gradients and what was skipped.
 
     Numbers are numbers, names text, also after rows that were half written. Infinite values are missing.
     """
-    measured = (frame["split"] == "test") & _as_defined(frame)
+    measured = frame["split"].isin(HELD_OUT) & _as_defined(frame)
     others = (*catalogue.names("cost"), *catalogue.names("gradient"), "diverged", SKIPPED)
     frame = frame[measured | frame["metric"].isin(others)]
     numbers = {column: pd.to_numeric(frame[column], errors="coerce").astype(float) for column in _NUMBERS}

@@ -14,9 +14,13 @@ from bench.text import natural
 
 SETTING = ["dataset", "preset"]
 METHOD = ["estimator", "posterior"]
+HELD_OUT = ("validation", "test")
+"""Splits that are measured on."""
 SKIPPED = "skipped"
 """In the column `metric` of a table without folders: what was left out; its reason is in the column `readout`."""
 POSTERIORS = ("factorised", "causal")
+FOLLOWING = ("steps", "log_every", "eval_every")
+"""Settings that follow from a budget."""
 SHIPPED = (
     "daps",
     "reinforce",
@@ -30,6 +34,8 @@ SHIPPED = (
     "fsq",
     "gumbel_softmax:hard=false",
     "daps_local",
+    "gumbel_softmax:k=8",
+    "straight_through:k=8",
 )
 """Estimators with a look of their own. The place in this list is the marker: append, never insert."""
 FAMILIES = ("daps", "daps_local", "reinforce", "gumbel_softmax", "straight_through", "vq", "fsq")
@@ -155,13 +161,20 @@ def _without_twins(grouped: dict[Method, list[Run]]) -> dict[Method, list[Run]]:
 def _variants(runs: list[Run]) -> list[str]:
     """What sets each run apart, in words. A run that never started has no settings and is like the first that did."""
     started = [run for run in runs if run.config]
-    columns = varying(run.config for run in started)
+    columns = varying(chosen(run.config) for run in started)
     words = {
         run.name: ", ".join(f"{key}={values[i]}" for key, values in columns.items() if values[i])
         for i, run in enumerate(started)
     }
     first = next(iter(words.values()), "")
     return [words.get(run.name, first) for run in runs]
+
+
+def chosen(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of resolved settings those that somebody chose: steps, and how often is logged and evaluated, follow from a
+    budget where there is one."""
+    without = FOLLOWING if config.get("budget") else ("budget",)
+    return {key: value for key, value in config.items() if key not in without}
 
 
 def varying(configs: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -208,7 +221,7 @@ def _run(path: Path, state: dict[str, Any]) -> Run:
 def runs_of(frame: Any) -> list[Run]:
     diverged = set(frame["run"][frame["metric"] == "diverged"])
     skipped = dict(zip(*(frame[column][frame["metric"] == SKIPPED] for column in ("run", "readout")), strict=True))
-    last = frame["step"].where(frame["split"] == "test").groupby(frame["run"]).max().fillna(-1)
+    last = frame["step"].where(frame["split"].isin(HELD_OUT)).groupby(frame["run"]).max().fillna(-1)
     table = frame[list(RUN_COLUMNS)].drop_duplicates("run")
     table = table.assign(step=table["run"].map(last), lost=table["run"].isin(diverged))
     furthest = table[~table["lost"]].groupby([*SETTING, *METHOD])["step"].transform("max")

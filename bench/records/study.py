@@ -12,14 +12,14 @@ from typing import Any
 from bench.machine.files import read_json
 from bench.records._rows import Table, tidy
 from bench.records.folder import BASELINE
-from bench.records.methods import Method, Run, read_runs, varying
+from bench.records.methods import Method, Run, chosen, read_runs, varying
 from bench.records.sweep import Comparison, Sweep, compare
 from bench.records.table import load
 from bench.text import natural, typed
 
 FILE = "ablation.json"
 """In the folder of a sweep: which ablation made it."""
-NOT_SETTINGS = ("seed", "device", "dataset", "fingerprint", "metrics")
+NOT_SETTINGS = ("seed", "device", "dataset", "fingerprint", "metrics", "final_split")
 """What tells runs of a setting apart, or is given with the dataset."""
 TERMS = {
     "term/eta": "η [nats]",
@@ -63,7 +63,7 @@ class Setting:
     @functools.cached_property
     def config(self) -> dict[str, Any]:
         """Resolved settings and arguments by name."""
-        resolved = self.runs[0].config
+        resolved = chosen(self.runs[0].config)
         return {**{key: value for key, value in resolved.items() if key not in _NOT_KNOBS}, **resolved["arguments"]}
 
     def goes_with(self, knob: str, family: str) -> set[str]:
@@ -152,8 +152,8 @@ class Study(Sweep):
 
 def setting_key(config: Mapping[str, Any]) -> str:
     """Names what a resolved run is a run of, whatever its seed, device and data."""
-    chosen = {key: value for key, value in config.items() if key not in NOT_SETTINGS}
-    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]
+    decisive = {key: value for key, value in chosen(config).items() if key not in NOT_SETTINGS}
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_study(folder: Path, rows: Table = None) -> Study:
@@ -171,7 +171,7 @@ def read_study(folder: Path, rows: Table = None) -> Study:
 def study(folder: Path, rows: Table, runs: Sequence[Run]) -> Study:
     """The same of what was read: the rows of `load`, and all runs, some of which have ended."""
     record = read_json(folder / FILE)
-    started = [run for run in runs if "arguments" in run.config]
+    started = [run for run in runs if "arguments" in run.config and not run.is_baseline]
     grouped: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     for run in started:
         grouped[*run.place, setting_key(run.config)].append(run)

@@ -2,6 +2,9 @@
 
 Whatever shows or computes results reads them here, so that no two views of one folder can disagree. Of a run that is
 done the last evaluation counts. A run that diverged has no value and is counted as such; all others have none yet.
+
+What runs came to is read on `Comparison.split`: test images, or validation images where something is chosen by these
+runs. How they got there is read on `Comparison.curve_split`, validation images, except in folders older than those.
 """
 
 import functools
@@ -16,7 +19,7 @@ import pandas as pd
 from bench.machine.files import read_json
 from bench.metrics import catalogue
 from bench.metrics.catalogue import METRICS
-from bench.records._rows import Table, joined, tidy, with_left_out
+from bench.records._rows import HELD_OUT, Table, joined, tidy, with_left_out
 from bench.records.folder import BASELINE, RUN_COLUMNS
 from bench.records.methods import METHOD, SETTING, Method, Run, by_method, in_order, read_runs, runs_of
 from bench.records.table import COLUMNS, load
@@ -24,6 +27,8 @@ from bench.text import endings, seeds
 
 AXES = {"step": "steps", "images": "images", "decodes": "decoder evaluations", "seconds": "s"}
 """What a run may cost, and the unit."""
+CLOCK = 0.1
+"""Of a budget in seconds, what runs may miss it by and still have cost the same: steps are planned, and time passes."""
 ENDED_EARLY = ("diverged", "failed")
 
 
@@ -90,7 +95,7 @@ class Comparison:
     def ended(self) -> Table:
         """One row per run that left rows: RUN_COLUMNS, `step` of its last evaluation, `ended`, `method`."""
         rows = self.frame[self.frame["estimator"] != BASELINE]
-        last = rows["step"].where(rows["split"] == "test").groupby(rows["run"]).max()
+        last = rows["step"].where(rows["split"].isin(HELD_OUT)).groupby(rows["run"]).max()
         table = rows[[*RUN_COLUMNS, "method"]].drop_duplicates("run", ignore_index=True)
         how = {run.name: run.state if run.state in ("done", "diverged") else "unfinished" for run in self.compared}
         return table.assign(
@@ -98,35 +103,83 @@ class Comparison:
         )
 
     @functools.cached_property
-    def tests(self) -> Table:
-        """Finite measurements on the test split, in order of steps; without baselines."""
+    def split(self) -> str:
+        """Of which images the values are that runs came to: `test`, or `validation` if nobody read a test image."""
+        return "test" if self._has("test") or not self._has("validation") else "validation"
+
+    @functools.cached_property
+    def curve_split(self) -> str:
+        """Of which images curves are: `validation`; `test` where there was no validation yet."""
+        return "validation" if self._has("validation") else "test"
+
+    def _has(self, split: str) -> bool:
         frame = self.frame
-        measured = frame["readout"].isin(get_args(catalogue.Readout)) & (frame["split"] == "test")
+        return bool(((frame["split"] == split) & (frame["estimator"] != BASELINE)).any())
+
+    def _measured(self, split: str) -> Table:
+        """Finite measurements of a split, in order of steps; without baselines."""
+        frame = self.frame
+        measured = frame["readout"].isin(get_args(catalogue.Readout)) & (frame["split"] == split)
         chosen = measured & (frame["estimator"] != BASELINE)
         return frame[chosen & frame["value"].notna()].sort_values(["run", "metric", "step"], ignore_index=True)
 
     @functools.cached_property
+    def looks(self) -> Table:
+        """What was measured while runs trained, on `curve_split`: finite, in order of steps; without baselines."""
+        return self._measured(self.curve_split)
+
+    @functools.cached_property
     def curves(self) -> Table:
-        """The rows of `tests` of runs that are done, metrics of the catalogue alone."""
+        """The rows of `looks` of runs that are done, metrics of the catalogue alone."""
+        return self._of_done(self.looks)
+
+    def _of_done(self, rows: Table) -> Table:
         done = self.ended["run"][self.ended["ended"] == "done"]
-        return self.tests[self.tests["run"].isin(done) & self.tests["metric"].isin(list(METRICS))]
+        return rows[rows["run"].isin(done) & rows["metric"].isin(list(METRICS))]
 
     @functools.cached_property
     def finals(self) -> Table:
-        """What each run came to: its value of every metric at its last evaluation, and its costs. VALUE_COLUMNS.
+        """What each run came to: its value of every metric on `split` at its last evaluation, and its costs.
+        VALUE_COLUMNS.
 
         Runs that diverged or are unfinished are there with missing values, so that they are counted.
         """
         steps = self.ended.set_index("run")["step"]
-        last = self.curves[self.curves["step"] == self.curves["run"].map(steps)]
+        rows = self._of_done(self._measured(self.split))
+        last = rows[rows["step"] == rows["run"].map(steps)]
         costs = self.frame[self.frame["metric"].isin(catalogue.names("cost")) & self.frame["value"].notna()]
         costs = costs[costs["estimator"] != BASELINE]
         return with_left_out(joined([last, costs]).drop_duplicates(["run", "metric"], keep="last"), self.ended)
 
     @functools.cached_property
+    def spent(self) -> Table:
+        """What each finished run cost in all: values of the metrics `decodes`, `images`, `seconds`. VALUE_COLUMNS."""
+        ends = self.ends
+        found = [ends.assign(metric=axis, value=ends[axis], n=ends["images"]) for axis in AXES if axis in METRICS]
+        return joined(found)
+
+    @functools.cached_property
+    def ends(self) -> Table:
+        """A row of `finals` per finished run that trained: what it had cost at its end."""
+        trained = self.finals[(self.finals["ended"] == "done") & (self.finals["step"] > 0)]
+        return trained.sort_values("step", kind="stable").drop_duplicates("run", keep="last", ignore_index=True)
+
+    @functools.cached_property
+    def equal_cost(self) -> list[str]:
+        """The AXES on which this is a comparison at equal cost: every finished run came to the end of its schedule
+        within one step of the same amount. In seconds only where they were the budget, and it was kept to CLOCK."""
+        ends = self.ends
+        equal = [a for a in AXES if a != "seconds" and ends[a].max() < (ends[a] * (1 + 1 / ends["step"])).min()]
+        budgets = {str(run.config.get("budget")) for run in self.compared if run.state == "done"}
+        unit, _, amount = budgets.pop().partition("=") if len(budgets) == 1 else ("", "", "")
+        if unit == "seconds" and (abs(ends[unit] / float(amount) - 1) <= CLOCK).all():
+            equal.append(unit)
+        return equal
+
+    @functools.cached_property
     def means(self) -> dict[str, dict[int, float]]:
         """By metric and method, over the seeds that are done."""
-        known = self.finals.dropna(subset="value")
+        known = joined([self.finals, self.spent]).dropna(subset="value")
         found: dict[str, dict[int, float]] = {}
         for (metric, method), value in known.groupby(["metric", "method"])["value"].mean().items():
             found.setdefault(metric, {})[int(method)] = float(value)
@@ -159,10 +212,11 @@ class Comparison:
         column = self.means.get(metric, {})
         return next((i for i in self.ordered_by(metric) if i in column and (among is None or i in among)), None)
 
-    def baseline(self, metric: str) -> float:
-        """What the mean training image scores; NaN where that was not measured."""
-        frame = self.frame
-        chosen = (frame["estimator"] == BASELINE) & (frame["split"] == "test") & (frame["metric"] == metric)
+    def baseline(self, metric: str, split: str = "") -> float:
+        """What the mean training image scores on a split, or on `split` of the comparison; NaN where that was not
+        measured."""
+        frame, split = self.frame, split or self.split
+        chosen = (frame["estimator"] == BASELINE) & (frame["split"] == split) & (frame["metric"] == metric)
         return float(frame["value"][chosen & (frame["readout"] == "sample")].mean())
 
     @functools.cached_property
@@ -173,16 +227,16 @@ class Comparison:
         for runs in self.runs.values():
             done = [run.name for run in runs if run.state == "done"]
             names.update(done or [run.name for run in runs if run.state not in ENDED_EARLY])
-        rows = self.tests[self.tests["run"].isin(names) & ~self.tests["metric"].str.contains("/", regex=False)]
+        rows = self.looks[self.looks["run"].isin(names) & ~self.looks["metric"].str.contains("/", regex=False)]
         costs = {cost: (cost, "mean") for cost in AXES if cost != "step"}
         kinds = {"mean": ("value", "mean"), "low": ("value", "min"), "high": ("value", "max")}
         return rows.groupby(["metric", "method", "step"]).agg(**kinds, seeds=("value", "size"), **costs).reset_index()
 
     @functools.cached_property
     def lost_curves(self) -> Table:
-        """Rows of `tests` of runs that diverged or failed, which are in no mean."""
+        """Rows of `looks` of runs that diverged or failed, which are in no mean."""
         early = [run.name for run in self.compared if run.state in ENDED_EARLY]
-        rows = self.tests[self.tests["run"].isin(early)]
+        rows = self.looks[self.looks["run"].isin(early)]
         return rows[~rows["metric"].str.contains("/", regex=False)]
 
     @functools.cached_property
@@ -190,7 +244,8 @@ class Comparison:
         """Codebook use at the last evaluation of finished runs: `measure` (usage, perplexity), `position`, `method`,
         `value`, the mean over seeds."""
         steps = self.ended[self.ended["ended"] == "done"].set_index("run")["step"]
-        rows = self.tests[self.tests["metric"].str.fullmatch(r"\w+/\d+")]
+        measured = self._measured(self.split)
+        rows = measured[measured["metric"].str.fullmatch(r"\w+/\d+")]
         rows = rows[rows["step"] == rows["run"].map(steps)]
         parts = rows["metric"].str.extract(r"(\w+)/(\d+)")
         rows = rows.assign(measure=parts[0], position=pd.to_numeric(parts[1]))
@@ -220,7 +275,7 @@ class Comparison:
 
     @functools.cached_property
     def images(self) -> list[int]:
-        """Numbers of test images behind the metric that ranks; more than one if they differ."""
+        """Numbers of images of `split` behind the metric that ranks; more than one if they differ."""
         rows = self.finals[(self.finals["metric"] == self.metric) & (self.finals["ended"] == "done")]
         return sorted({int(n) for n in rows["n"].dropna()})
 

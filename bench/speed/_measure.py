@@ -23,10 +23,12 @@ from bench.data import Dataset, resident
 from bench.records.folder import RunFolder
 from bench.seeds import noise_generator
 from bench.speed._timings import Timing
+from bench.sweeps.plan import check_parts
 from bench.text import nearest
 from bench.training.cuda_graph import WARM_UP, recorder
 from bench.training.loop import train
 from bench.training.step import Trainer
+from estimators import Chosen
 
 WARMUP, MOST_STEPS, LEAST_STEPS = WARM_UP + 1, 10, 3
 WARMUP_SECONDS, SECONDS = 2.0, 20.0
@@ -136,20 +138,22 @@ def _synchronise(device: str) -> None:
 
 
 def measure(
-    estimators: Sequence[str],
+    estimators: Sequence[Chosen],
     posteriors: Sequence[Posterior],
     size: Size,
     batch_size: int | None,
     device: Literal["cpu", "cuda"],
     precision: Precision,
+    say: Callable[[str], None],
 ) -> Iterator[Timing]:
-    """Time each estimator that goes with each posterior. `batch_size` None: the size's own."""
+    """Time each estimator that goes with each posterior. `batch_size` None: the size's own. Members of groups that do
+    not fit are left out, which `say` says; raises ValueError for others."""
     dataset = synthetic(size.shape, device)
     batch = batch_size or (size.cpu_batch if device == "cpu" else int(size.preset.settings["batch_size"]))
     for posterior in posteriors:
         for estimator in estimators:
             config = resolve(
-                estimator=estimator,
+                estimator=estimator.text,
                 posterior=posterior,
                 preset=size.preset,
                 seed=0,
@@ -160,6 +164,13 @@ def measure(
                 metrics=("psnr",),
                 overrides={"batch_size": batch, "precision": precision, "eval_images": 1, **LOOP},
             )
+            try:
+                check_parts(config, size.shape)
+            except ValueError as error:
+                if not estimator.group:
+                    raise
+                say(f"without {config.estimator}: {error}")
+                continue
             if skip_reason(config) is None:
                 yield _time(config, dataset)
 
@@ -169,7 +180,7 @@ def synthetic(shape: tuple[int, int, int], device: str) -> Dataset:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (IMAGES, *shape), dtype=torch.uint8, generator=generator)
     split = resident(images)
-    return Dataset("synthetic", split, split, shape, {}, "synthetic").to(torch.device(device))
+    return Dataset("synthetic", split, split, split, shape, {}, "synthetic").to(torch.device(device))
 
 
 def _time(config: RunConfig, dataset: Dataset) -> Timing:

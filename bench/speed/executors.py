@@ -33,6 +33,7 @@ def _seconds(variant: sweep.Variant, seeds: int, place: Place) -> float:
         dataset=dataset,
         metrics=("psnr",),
         absent={},
+        final_split="test",
     )
     with tempfile.TemporaryDirectory() as scratch:
         records.open_sweep(Path(scratch))

@@ -6,16 +6,14 @@ What is computed, how, and how often the intervals cover: docs/statistics.md.
 """
 
 from bench.records.sweep import AXES
-from bench.stats.answers import Lead, in_words, lead
+from bench.stats.answers import Lead, costs, in_words, lead, mid_schedule
 from bench.stats.compute_matched import (
     at_cost,
-    common_budget,
     cost_of,
     cost_to_target,
     pareto,
     rate_distortion,
     reachable_target,
-    value_at,
 )
 from bench.stats.intervals import Interval, fraction_interval, improvement_interval, interval
 from bench.stats.scores import (
@@ -31,8 +29,8 @@ from bench.stats.summaries import ALL, moved, paired_differences, performance_pr
 from bench.stats.values import finals
 
 __all__ = [
-    "ALL", "AXES", "Interval", "Lead", "at_cost", "common_budget", "cost_of", "cost_to_target", "finals",
-    "fraction_interval", "holm", "improvement_interval", "in_words", "interval", "iqm", "lead", "moved",
+    "ALL", "AXES", "Interval", "Lead", "at_cost", "cost_of", "cost_to_target", "costs", "finals",
+    "fraction_interval", "holm", "improvement_interval", "in_words", "interval", "iqm", "lead", "mid_schedule", "moved",
     "paired_differences", "paired_t_test", "pareto", "pareto_front", "performance_profile", "performance_profiles",
-    "probability_of_improvement", "rate_distortion", "reachable_target", "sign_flip_test", "summary", "value_at",
+    "probability_of_improvement", "rate_distortion", "reachable_target", "sign_flip_test", "summary",
 ]  # fmt: skip

@@ -2,17 +2,18 @@
 an ablation, how much the choice matters."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench.metrics.catalogue import Metric, describe, ranked
 from bench.records.study import Condition, Study
-from bench.records.sweep import Table
+from bench.records.sweep import Comparison, Table
 from bench.stats.bands import TOLERANCE, Band, bands
 from bench.stats.intervals import Interval, interval
 from bench.stats.values import Method, Values, array, differences, directed, paired_values
-from bench.text import counted, decimals, number
+from bench.text import counted, decimals, number, short
 
 
 def in_words(found: Interval, metric: Metric) -> str:
@@ -80,6 +81,42 @@ def _evidence(found: Interval, larger: bool | None, second: str, unit: str) -> s
     return f"{claim} is {'' if larger else 'not '}larger than the seed noise ({evidence})"
 
 
+COSTS = {"step": "steps", "images": "images", "decodes": "decoder evaluations", "seconds": "seconds of training"}
+"""AXES in sentences."""
+
+
+def listed(words: Sequence[str]) -> str:
+    """a, b and c."""
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
+
+
+def costs(comparison: Comparison) -> str:
+    """At which costs the methods were equal and at which not, with what the runs spent: `Compared at equal steps (1000)
+    and images (32k); not at equal decoder evaluations (32k to 256k) ...`. Empty with fewer than two methods."""
+    ends = comparison.ends
+    if ends["method"].nunique() < 2:
+        return ""
+
+    def spent(axes: Sequence[str]) -> str:
+        ranges = [dict.fromkeys((short(ends[axis].min()), short(ends[axis].max()))) for axis in axes]
+        return listed([f"{COSTS[axis]} ({' to '.join(found)})" for axis, found in zip(axes, ranges, strict=True)])
+
+    equal = comparison.equal_cost
+    others = [axis for axis in COSTS if axis not in equal]
+    if not equal:
+        return f"Not compared at equal cost: {spent(others)}."
+    return f"Compared at equal {spent(equal)}{f'; not at equal {spent(others)}' if others else ''}."
+
+
+def mid_schedule(comparison: Comparison) -> str:
+    """What curves against costs must not be taken for. Empty where all schedules ended at the same costs."""
+    unequal = [words for axis, words in COSTS.items() if axis not in comparison.equal_cost]
+    if not unequal or comparison.ends["method"].nunique() < 2:
+        return ""
+    against = listed(unequal)
+    return f"Against {against}, runs are read in the middle of their schedules: this is no comparison at equal cost."
+
+
 @dataclass(frozen=True)
 class Answer:
     """What an ablation says first, under one condition."""
@@ -89,12 +126,14 @@ class Answer:
     """Each family at the best of its settings; empty if there is only one."""
     between_settings: str
     """Empty if that says the same."""
+    costs: str
+    """At which it holds."""
     noise: str
     """How far seeds lie apart."""
 
     @property
     def sentences(self) -> list[str]:
-        return [part for part in (self.between_families, self.between_settings, self.noise) if part]
+        return [part for part in (self.between_families, self.between_settings, self.costs, self.noise) if part]
 
 
 def measured(study: Study) -> list[str]:
@@ -129,7 +168,7 @@ def _answer(study: Study, condition: Condition, metric: str) -> Answer | None:
     of_all = f"Of all settings {_inside(winner.sentence)}" if among else winner.sentence
     if among and among.sentence == winner.sentence:
         of_all = ""
-    return Answer(condition.condition, between, of_all, _noise(condition, metric, winner))
+    return Answer(condition.condition, between, of_all, costs(condition), _noise(condition, metric, winner))
 
 
 def _inside(sentence: str) -> str:

@@ -1,4 +1,4 @@
-"""What a method is worth at equal cost: values at a budget, cost of a target, rate-distortion, Pareto fronts."""
+"""What a method is worth for its cost: values at equal cost, cost of a target, rate-distortion, Pareto fronts."""
 
 from dataclasses import asdict
 
@@ -7,21 +7,13 @@ import pandas as pd
 from jaxtyping import Float
 
 from bench.metrics.catalogue import Metric, find
-from bench.records.sweep import AXES, METHOD, SETTING, Table, as_sweep, with_left_out
+from bench.records.sweep import AXES, METHOD, SETTING, Sweep, Table, as_sweep
 from bench.stats.intervals import Interval, interval
 from bench.stats.scores import finite, pareto_front
 from bench.stats.values import Source, Values, check_axis, directed, paired_values
 from bench.text import counted
 
 Curve = Float[np.ndarray, " t"]
-
-
-def value_at(cost: Curve, value: Curve, budget: float) -> float:
-    """On the straight line between the evaluations before and after `budget`; NaN before the first and past the last.
-
-    `cost` ascends.
-    """
-    return float(np.interp(budget, cost, value, left=np.nan, right=np.nan)) if len(cost) else np.nan
 
 
 def cost_of(cost: Curve, value: Curve, target: float, better: str) -> float:
@@ -40,37 +32,26 @@ def cost_of(cost: Curve, value: Curve, target: float, better: str) -> float:
     return float(cost[first - 1] + share * (cost[first] - cost[first - 1]))
 
 
-def common_budget(source: Source, axis: str) -> Table:
-    """The most of `axis` that every run of a dataset and preset got to: a Series named `budget` over SETTING.
+def at_cost(source: Source, axis: str) -> Table:
+    """The `finals` of a comparison at equal cost on `axis`, one of AXES: for `summary`, `paired_differences`, `lead`.
 
-    `axis` is one of AXES. Runs that diverged or are unfinished do not count. Raises ValueError for an unknown axis.
-    """
-    check_axis(axis)
-    ends = as_sweep(source).curves.groupby([*SETTING, "run"])[axis].max()
-    return ends.groupby(level=SETTING).min().rename("budget")
+    A value counts at a cost only if its run was made for that cost: one that is read off a learning curve, in the
+    middle of a longer schedule, is worse than a run that was planned that short, and how much worse differs between
+    estimators.
 
-
-def at_cost(source: Source, axis: str, budget: float | None = None) -> Table:
-    """Every run's values at equal cost: a table of values like `finals`, for `summary` and `paired_differences`.
-
-    `axis` is one of AXES, `budget` in its unit; None is the `common_budget` of each dataset and preset. Values lie on
-    the straight line between two evaluations. A run that did not get as far has a missing value, never an extrapolated
-    one; so has a metric that was not measured around there (LPIPS and rFID are measured once, at the end). Raises
-    ValueError for an unknown axis.
+    Raises ValueError for an unknown axis, and where not all runs ended at the same cost, with the budget to try.
     """
     check_axis(axis)
     sweep = as_sweep(source)
-    measured = sweep.curves
-    budgets = common_budget(sweep, axis)
-    groups = measured.groupby(["run", "metric"]).indices
-    table = measured.iloc[[rows[-1] for rows in groups.values()]].copy()
-    places = zip(table["dataset"], table["preset"], strict=True)
-    at = [float(budgets[place]) if budget is None else float(budget) for place in places]
-    cost = measured[axis].to_numpy(float)
-    for column in (*AXES, "value"):
-        curve = measured[column].to_numpy(float)
-        table[column] = [value_at(cost[rows], curve[rows], x) for rows, x in zip(groups.values(), at, strict=True)]
-    return with_left_out(table, sweep.ended)
+    for one in sweep.comparisons if isinstance(sweep, Sweep) else [sweep]:
+        if axis not in one.equal_cost and len(one.ends):
+            low, high = one.ends[axis].min(), one.ends[axis].max()
+            unit = "steps" if axis == "step" else axis
+            raise ValueError(
+                f"{one.title}: runs ended at {low:.12g} to {high:.12g} {AXES[axis]}, which is no equal cost; "
+                f"try bench run --budget {unit}={high:.12g}"
+            )
+    return sweep.finals
 
 
 def reachable_target(source: Source, metric: str, dataset: str, preset: str) -> float:
@@ -96,9 +77,10 @@ def cost_to_target(source: Source, metric: str, target: float, axis: str) -> Tab
     """What it cost each method to reach `target` (first crossing, interpolated): TARGET_COLUMNS.
 
     `target` is in the metric's unit, the costs `estimate`, `low` and `high` in `unit` of `axis` (one of AXES): mean
-    and 95 % interval over seeds. `reached` of `runs` runs got there; one that diverged counts as a run and never got
-    there. If some did not, there is no mean: it would be that of the lucky ones, and `method` says so. Raises
-    ValueError for an unknown metric or axis, and for a metric that is better at neither end.
+    and 95 % interval over seeds, under the schedules that the runs had. `reached` of `runs` runs got there; one that
+    diverged counts as a run and never got there. If some did not, there is no mean: it would be that of the lucky ones,
+    and `method` says so. Raises ValueError for an unknown metric or axis, and for a metric that is better at neither
+    end.
     """
     check_axis(axis)
     better = directed(metric).better

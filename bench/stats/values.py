@@ -57,7 +57,7 @@ class Values:
     def __init__(self, values: Table) -> None:
         """Raises ValueError for a table of whole runs where one value per run is wanted."""
         if not {*VALUE_COLUMNS} - {"n", "method"} <= set(values.columns) or values.duplicated(["run", "metric"]).any():
-            raise ValueError("this table has many values per run; try finals(table) or at_cost(table, 'decodes')")
+            raise ValueError("this table has many values per run; try finals(table)")
         ordered = values.sort_values([column for column in ("method", "seed") if column in values])
         self._values: dict[tuple[str, ...], BySeed] = defaultdict(dict)
         self._ended: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)

@@ -1,10 +1,13 @@
 """A plan done by an executor, whatever dies on the way."""
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Protocol
 
+from bench.records.folder import RunFolder
 from bench.training.run import Job, is_disk_full
 
 ELSEWHERE_SECONDS = 1.0
@@ -52,6 +55,19 @@ def queue(jobs: Iterable[Job], *, fresh: bool) -> None:
                 if not ours:
                     raise ValueError(f"{job} is under way in another process; try another --out, or wait for it")
                 job.folder.clear()
+
+
+def remove(sweep: Path, runs: Iterable[str]) -> None:
+    """Runs that are not planned any more, those of these digests that are there.
+
+    Raises ValueError if one is under way.
+    """
+    for folder in (RunFolder(sweep, run) for run in runs):
+        if folder.path.is_dir():
+            with folder.lock() as ours:
+                if not ours:
+                    raise ValueError(f"{folder.path} is under way in another process; try another --out, or wait")
+                shutil.rmtree(folder.path)
 
 
 def execute(

@@ -13,8 +13,8 @@ import numpy as np
 
 from bench import stats
 from bench.metrics.catalogue import Metric, columns, describe
-from bench.records.sweep import Comparison, Table
-from bench.text import counted, decimals, number
+from bench.records.sweep import AXES, Comparison, Table
+from bench.text import counted, decimals, number, short
 
 RULE = (
     "Mean over seeds with its 95 % interval. Bold: the best mean of a column, and those that are not separable from "
@@ -62,7 +62,7 @@ class Cell:
     @property
     def text(self) -> str:
         """The mean."""
-        return number(self.mean, self.places)
+        return short(self.mean) if self.metric.short else number(self.mean, self.places)
 
     @property
     def interval(self) -> tuple[str, str] | None:
@@ -148,7 +148,8 @@ def model(comparison: Comparison, metrics: Sequence[str] = ()) -> Model:
 
 def _column(comparison: Comparison, metric: Metric) -> dict[int, Cell]:
     """A cell per method that has a value, the baseline among them."""
-    values = comparison.finals[comparison.finals["metric"] == metric.name].dropna(subset="value")
+    source = comparison.spent if metric.name in AXES else comparison.finals
+    values = source[source["metric"] == metric.name].dropna(subset="value")
     scores = {int(index): mine.to_numpy(float) for index, mine in values.groupby("method")["value"]}
     intervals = {index: stats.interval([mine]) for index, mine in scores.items()}
     places = metric.places if metric.places is not None else _decimals(list(intervals.values()))

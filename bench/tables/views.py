@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from bench import stats
 from bench.metrics.catalogue import in_order, names
 from bench.records.sweep import METHOD, SETTING, Comparison, Sweep
 from bench.tables.model import MARKS, MEANINGS, RULE, Model, model
@@ -119,9 +120,9 @@ def _gradients(comparison: Comparison) -> Grid:
 
 def _summary(made: Model) -> Grid:
     comparison = made.comparison
-    # what no seed changes is left to the other tables, which are less in want of room
-    cells = [[cell for cell in row.cells if not cell.metric.constant] for row in made.rows]
-    columns = [column for column in made.columns if not column.constant]
+    # the sizes of models are left to the other tables, which are less in want of room
+    columns = [column for column in made.columns if not column.constant or column.short]
+    cells = [[cell for cell in row.cells if cell.metric in columns] for row in made.rows]
     marks = {cell.mark for mine in cells for cell in mine if cell.is_bold}
     legend = ", ".join(f"{MARKS[mark]} {MEANINGS[mark]}" for mark in sorted(marks))
     return Grid(
@@ -131,8 +132,8 @@ def _summary(made: Model) -> Grid:
             for row, mine in zip(made.rows, cells, strict=True)
         ],
         align=f"l{'r' * len(columns)}l",
-        title=f"{comparison.title}: final test metrics, mean ±sd over seeds",
-        note="\n".join(line for line in (_left_out(made), legend) if line),
+        title=f"{comparison.title}: final {comparison.split} metrics, mean ±sd over seeds",
+        note="\n".join(line for line in (stats.costs(comparison), _left_out(made), legend) if line),
         faint=[i for i, row in enumerate(made.rows) if comparison.methods[row.method].is_baseline],
     )
 
@@ -170,7 +171,7 @@ def _for_paper(made: Model) -> Grid:
         ],
         align="ll" + "r" * len(made.columns),
         title=made.comparison.title,
-        note=" ".join(line for line in (RULE, _left_out(made)) if line),
+        note=" ".join(line for line in (RULE, stats.costs(made.comparison), _left_out(made)) if line),
         bold={(i, 2 + j) for i, row in enumerate(made.rows) for j, cell in enumerate(row.cells) if cell.is_bold},
     )
 

@@ -1,13 +1,15 @@
 """What a run writes while it trains: diagnostics averaged over steps, measurements, and what they had cost."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import Tensor
 
+from bench.config import Split
 from bench.data import Dataset
 from bench.machine.devices import peak_memory
 from bench.metrics.catalogue import METRICS, Readout
@@ -101,34 +103,45 @@ class Journal:
         return SummaryWriter(self.board, purge_step=self.cost.step + 1 if self.cost.step else None)
 
     def flush(self, realised_kl: float | None) -> None:
-        """Average the diagnostics since the last flush into rows. Raises Diverged, naming the step."""
+        """Average the diagnostics since the last flush into rows, over the updates that were made. Raises Diverged,
+        naming the step."""
         if not self.window:
             return
-        batch = self.trainer.config.batch_size
+        batch, skips = self.trainer.config.batch_size, self.trainer.config.skip_non_finite
         values = {key: torch.stack([terms[key].float() for terms in self.window]) for key in self.window[0]}
-        finite = values.pop("finite")
-        if not finite.all():
-            step = self.cost.step - len(finite) + int(finite.argmin()) + 1
+        finite = values.pop("finite").bool()
+        if not (finite.any() if skips else finite.all()):
+            step = self.cost.step - len(finite) + int(finite.int().argmin()) + 1
             self.write("train", "", [Measurement("diverged", float(step), batch)])
             raise Diverged(step)
-        n = len(self.window) * batch
+        n = int(finite.sum()) * batch
         named = {key if key in TRAIN_METRICS else f"term/{key}": value for key, value in values.items()}
         self.cost.peak_memory = max(self.cost.peak_memory, peak_memory(torch.device(self.trainer.config.device)))
-        measurements = [Measurement(key, value.mean().item(), n) for key, value in named.items()]
+        measurements = [Measurement(key, value[finite].mean().item(), n) for key, value in named.items()]
+        if skips:
+            share = 1 - finite.float().mean().item()
+            measurements.append(Measurement("term/skipped_updates", share, len(finite) * batch))
         if realised_kl is not None:
             measurements.append(Measurement("realised_kl", realised_kl, batch))
         self.write("train", "", measurements)
         self.window.clear()
 
-    def evaluate(self, readout: Readout, last: bool) -> None:
-        """Measure the test split, at the last step with all that is costly or long. Before it, with the sampled codes,
-        also how the most likely ones use the codebook."""
-        metrics = [metric for metric in self.image_metrics if last or not METRICS[metric].costly]
-        task, config, images = self.trainer.task, self.trainer.config, self.dataset.test
-        measured = evaluate(task, images, config, readout=readout, image_metrics=metrics, per_position=last)
-        self.write("test", readout, measured)
-        if readout == "sample" and not last:
-            self.write("test", "mode", evaluate_codes(task, images, config))
+    def look(self) -> None:
+        """Measure on validation images what is soon measured, of the most likely codes only how they use the
+        codebook."""
+        self._evaluate("validation", "sample", [name for name in self.image_metrics if not METRICS[name].costly])
+        trainer = self.trainer
+        self.write("validation", "mode", evaluate_codes(trainer.task, self.dataset.validation, trainer.config))
+
+    def conclude(self) -> None:
+        """Measure what the run came to, with all that is costly or long: here alone test images are read."""
+        for readout in get_args(Readout):
+            self._evaluate(self.trainer.config.final_split, readout, self.image_metrics, per_position=True)
+
+    def _evaluate(self, split: Split, readout: Readout, metrics: Sequence[str], per_position: bool = False) -> None:
+        task, config = self.trainer.task, self.trainer.config
+        how = {"split": split, "readout": readout, "image_metrics": metrics, "per_position": per_position}
+        self.write(split, readout, evaluate(task, self.dataset, config, **how))
 
     def write_costs(self) -> None:
         """What the run cost in all."""

@@ -72,7 +72,7 @@ def train(
     journal = Journal(folder, trainer, dataset, image_metrics, board)
     _go_on(trainer, journal, code)
     if journal.cost.step == 0:
-        journal.evaluate("sample", last=False)
+        journal.look()
     order = batch_order(len(dataset.train), config.batch_size, config.steps, noise_generator(config.seed, "data", _CPU))
     note_position = _position_notes(folder, journal.cost, config.steps)
     reset_peak_memory(device)
@@ -89,8 +89,8 @@ def train(
         if movement is not None:
             with clock.paused():
                 journal.flush(movement.realised_kl(noise_generator(config.seed, f"movement {step}", device)))
-                if measuring:
-                    journal.evaluate("sample", last)
+                if measuring and not (last and config.final_split == "validation"):
+                    journal.look()
         note_position()
         stopping = should_stop() and not last
         if stopping or (step % checkpoint_every == 0 and not last):
@@ -99,7 +99,7 @@ def train(
         if stopping:
             raise Stopped
     journal.write_costs()
-    journal.evaluate("mode", last=True)
+    journal.conclude()
     _save_samples(trainer, dataset, folder)
     weights = {name: tensor.contiguous() for name, tensor in trainer.task.state_dict().items()}
     write_atomically(folder.path / "checkpoint.safetensors", save(weights))
@@ -153,6 +153,6 @@ def _save_samples(trainer: Trainer, dataset: Dataset, folder: RunFolder) -> None
     """samples.png: originals over reconstructions, at their own size."""
     from torchvision.io import encode_png
 
-    rows = reconstructions(trainer.task, dataset.test, trainer.config, SAMPLE_IMAGES)
+    rows = reconstructions(trainer.task, dataset.held_out(trainer.config.final_split), trainer.config, SAMPLE_IMAGES)
     picture = torch.cat([torch.cat(list(images), -1) for images in rows], -2)
     write_atomically(folder.path / "samples.png", encode_png(picture.cpu()).numpy().tobytes())

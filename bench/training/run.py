@@ -43,6 +43,8 @@ class Job:
     tensorboard: bool
     is_baseline: bool = False
     """Measure the mean image instead of training."""
+    impossible: str = ""
+    """Why its parts do not fit, if somebody who planned it found out."""
 
     @functools.cached_property
     def identity(self) -> dict[str, object]:
@@ -101,7 +103,7 @@ def run_columns(config: RunConfig, run: str) -> dict[str, object]:
 
 def baseline_columns(config: RunConfig) -> dict[str, object]:
     """RUN_COLUMNS of the baseline of `config`'s dataset, likelihood and metrics."""
-    decisive = {"dataset", "fingerprint", "preset", "device", "likelihood", "eval_images", "metrics"}
+    decisive = {"dataset", "fingerprint", "preset", "device", "likelihood", "eval_images", "metrics", "final_split"}
     content = json.dumps({BASELINE: config.model_dump(mode="json", include=decisive)}, sort_keys=True)
     run = hashlib.sha256(content.encode()).hexdigest()[:16]
     return {**run_columns(config, run), "estimator": BASELINE, "posterior": "none", "seed": 0}
@@ -120,13 +122,15 @@ def _perform(job: Job, dataset: Dataset, folder: RunFolder, should_stop: Callabl
     dataset = dataset.to(torch.device(config.device))
     if job.is_baseline:
         folder.keep_rows(0)
-        measured = evaluate_mean_image(config, dataset, job.pixels, job.image_metrics)
-        where = {"step": 0, "images": 0, "decodes": 0, "seconds": 0.0, "split": "test"}
-        for readout in ("sample", "mode"):
-            folder.append({**where, "readout": readout, **asdict(measurement)} for measurement in measured)
+        where = {"step": 0, "images": 0, "decodes": 0, "seconds": 0.0}
+        for split in dict.fromkeys(("validation", config.final_split)):
+            measured = evaluate_mean_image(config, dataset, split, job.pixels, job.image_metrics)
+            for readout in ("sample", "mode"):
+                which = {**where, "split": split, "readout": readout}
+                folder.append({**which, **asdict(measurement)} for measurement in measured)
         folder.finish("done")
         return
-    reason = skip_reason(config)
+    reason = job.impossible or skip_reason(config)
     if reason:
         folder.finish("skipped", reason=reason)
         return

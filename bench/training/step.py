@@ -11,6 +11,7 @@ from bench.build import Task
 from bench.config import RunConfig
 from bench.seeds import noise_generator
 from bench.training.checkpoint import State
+from bench.training.clipping import clipper
 from bench.training.cuda_graph import Recorder, Replay
 from estimators import Categorical, Scalar
 
@@ -57,6 +58,7 @@ class Trainer:
         for group in groups:
             group["lr"] = variable(group["lr"])
         self.optimiser = torch.optim.AdamW(groups, fused=True, capturable=device.type == "cuda")
+        self.clip = clipper(config.clip, config.grad_clip, task)
         self._do = self.compute if recorder is None else Replay(self, recorder, say)
 
     def update(self, image: UInt8[Tensor, "b c h w"], step: int) -> tuple[dict[str, Tensor], int]:
@@ -79,14 +81,13 @@ class Trainer:
         estimate = self.task.estimator.loss(problem)
         self.optimiser.zero_grad(set_to_none=True)
         estimate.loss.backward()
-        norms = [
-            torch.nn.utils.clip_grad_norm_(group["params"], self.config.grad_clip)
-            for group in self.optimiser.param_groups
-            if group.get("clip", True)
-        ]
-        self.optimiser.step()
+        norms = [self.clip(group) for group in self.optimiser.param_groups if group.get("clip", True)]
         # the model's group comes first; the sum is not finite if any part of the update is not
         finite = torch.isfinite(estimate.loss.detach() + sum(norms))
+        if self.config.skip_non_finite:
+            # on the device: the optimiser's kernels then change neither parameters nor moments nor its count of steps
+            self.optimiser.found_inf = (~finite).float()  # type: ignore[attr-defined]
+        self.optimiser.step()
         return {"finite": finite, "grad_norm": norms[0], **estimate.terms}, estimate.decodes
 
     def tensors(self) -> dict[str, Tensor]:

@@ -325,6 +325,7 @@ def test_every_network_is_built_once(monkeypatch):
         dataset=DIGITS,
         metrics=("psnr",),
         absent={},
+        final_split="validation",
     ).runs
     assert (len(built), len(runs)) == (3, 9)
 

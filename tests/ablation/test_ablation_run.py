@@ -27,6 +27,7 @@ def test_a_tiny_ablation_of_the_step_size_measures_what_the_rules_did(tmp_path):
         dataset=loaded,
         metrics=("psnr",),
         absent={},
+        final_split="validation",
     )
     folder = tmp_path / "ablate-step_size"
     records.open_sweep(folder)
@@ -86,3 +87,5 @@ def test_the_command_continues_and_adds_to_its_folder(bench, tmp_path):
     assert code == 0
     assert set(pd.read_csv(folder / "settings.csv")["setting"]) == {"k=2", "k=4", "k=8"}
     assert all(path.stat().st_mtime_ns == time for path, time in first.items())
+    # settings are chosen here
+    assert set(records.load(folder)["split"]) == {"train", "validation"}

@@ -43,10 +43,11 @@ def test_a_sweep_leaves_a_tidy_table_figures_and_a_folder_per_run(bench):
     assert set(frame[frame.estimator == "daps"].posterior) == {"factorised", "causal"}
     assert not frame.duplicated(["run", "step", "split", "readout", "metric"]).any()
     test = frame[(frame.split == "test") & (frame.estimator == "daps")]
-    assert set(test.step) == {0, 3, 6}
-    assert set(test[test.step == 6].readout) == {"sample", "mode"}
-    early = test[(test.step == 3) & (test.readout == "mode")]
-    assert set(early.metric) == {"usage", "perplexity", "entropy"}
+    looks = frame[(frame.split == "validation") & (frame.estimator == "daps")]
+    assert set(looks.step) == {0, 3, 6}
+    assert set(looks[(looks.step == 3) & (looks.readout == "mode")].metric) == {"usage", "perplexity", "entropy"}
+    assert set(test.step) == {6}
+    assert set(test.readout) == {"sample", "mode"}
     assert (test.n == 360).all()
     assert {"psnr", "ssim", "mae", "log_lik", "kl", "bits", "elbo", "beta_elbo", "usage", "perplexity"} <= set(
         test.metric
@@ -103,9 +104,25 @@ def test_a_second_command_adds_to_the_same_sweep(bench):
 @pytest.mark.parametrize("posterior", ["factorised", "causal"])
 def test_same_seed_gives_bitwise_the_same_rows(bench, posterior):
     for out in ("one", "two"):
-        code, _, err = bench(*digits("--estimator", "all", "--posterior", posterior, "--seeds", "1", "--out", out))
+        code, _, err = bench(*digits("--estimator", "core", "--posterior", posterior, "--seeds", "1", "--out", out))
         assert code == 0, err
     pd.testing.assert_frame_equal(untimed("one"), untimed("two"), check_exact=True)
+
+
+def test_what_a_group_brings_and_is_impossible_is_skipped_with_its_reason_and_nothing_else_is(bench):
+    arguments = digits("--estimator", "score_functions", "--seeds", "1", "--set", "vocab=64", "--posterior", "both")
+    code, out, err = bench(*arguments, "--steps", "1")
+    assert code == 0, err
+    states = {(state["estimator"], state["posterior"]): state for state in records.states(Path("results/digits-quick"))}
+    skipped = {key: state["reason"] for key, state in states.items() if state["state"] == "skipped"}
+    assert set(skipped) == {("carms", "factorised"), ("carms", "causal"), ("rebar", "causal"), ("relax", "causal")}
+    assert "vocab is 64, and may be 2 to 16" in skipped["carms", "factorised"]
+    assert "factorised posterior only" in skipped["rebar", "causal"]
+    assert {state["state"] for key, state in states.items() if key not in skipped} == {"done"}
+    assert "4 skipped" in out
+    again = bench("run", "-e", "carms", *arguments[1:3], *TINY)
+    assert again[0] == 2
+    assert "may be 2 to 16" in again[2]
 
 
 def test_plot_draws_from_the_records_alone(bench):
@@ -166,6 +183,10 @@ MISTAKES = [
     (["--estimator", "dapps"], "unknown estimator 'dapps'; did you mean daps?"),
     (["--estimator", "daps:kk=2"], "did you mean k?"),
     (["--estimator", ","], "--estimator is empty"),
+    (["--estimator", "coree"], "did you mean core?"),
+    (["--estimator", "core:k=2"], "core is a group, which has no arguments"),
+    (["--estimator", "core,carms"], "carms goes through all pairs of codes"),
+    (["--estimator", "quantizers", "--set", "length=5"], "length=5 patches do not tile"),
     (["--estimator", "reinforce:k=1"], "try k=2 or baseline=ema"),
     (["--estimator", "fsq:levels=8,8,8"], "levels=8,8,8 give 512 codes, vocabulary is 64; try levels=8,8"),
     (["--preset", "quik"], "did you mean quick?"),
@@ -182,6 +203,13 @@ MISTAKES = [
     (["--dataset", "empty"], "empty"),
     (["--seeds", "0"], "seeds"),
     (["--steps", "-3"], "steps"),
+    (["--budget", "8e6"], "--budget 8e6 has no unit; try decodes=8e6, images=1e6, steps=2000 or seconds=60"),
+    (["--budget", "2h"], "--budget 2h has no unit; try decodes=8e6"),
+    (["--budget", "decode=8"], "--budget decode=8: no unit 'decode'; did you mean decodes?"),
+    (["--budget", "decodes=nan"], "'nan' is no number above 0"),
+    (["--budget", "decodes=-8e6"], "'-8e6' is no number above 0"),
+    (["--budget", "images="], "'' is no number above 0; try decodes=8e6"),
+    (["--budget", "images=8e6"], "the steps follow from --budget images=8000000; leave out either it or steps"),
     (["--posterior", "autoregressive"], "posterior"),
 ]
 
@@ -232,6 +260,7 @@ def test_a_plot_of_what_is_no_sweep_is_refused(bench, tmp_path):
     ("what", "words"),
     [
         ("estimators", ["daps", "k=8", "reinforce", "baseline=loo", "factorised only"]),
+        ("groups", ["core", "daps", "score_functions", "carms", "quantizers", "all"]),
         ("datasets", ["digits", "1x8x8", "cifar10", "folder:PATH"]),
         ("presets", ["digits", "quick", "cifar10", "paper", "steps=250000"]),
         ("metrics", ["psnr", "dB", "rfid", "elbo", "nats", "ms_per_step"]),

@@ -29,15 +29,58 @@ def test_digits_are_scaled_to_the_full_range_and_every_fifth_is_held_out():
         expected = np.floor(levels[5 * i] * 255 / 16 + 0.5)
         assert np.array_equal(everything(dataset.test)[i, 0].numpy(), expected)
     assert everything(dataset.train).max() == 255
-    assert len(dataset.train) + len(dataset.test) == len(levels)
+    assert sum(len(split) for split in (dataset.train, dataset.validation, dataset.test)) == len(levels)
+
+
+def test_validation_is_a_tenth_of_train_and_takes_nothing_from_the_test():
+    dataset = data.load("digits")
+    train, validation, test = (everything(split) for split in (dataset.train, dataset.validation, dataset.test))
+    everyone = load_digits().images
+    learned = [image for i, image in enumerate(everyone) if i % 5]
+    scaled = {np.floor(image * 255 / 16 + 0.5).astype(np.uint8).tobytes() for image in learned}
+    assert {image.numpy().tobytes() for image in (*train, *validation)} == scaled
+    assert len(validation) == len(learned) // 10
+    assert len(test) == len(everyone) - len(learned)
+
+
+@pytest.mark.parametrize(("n", "held_out"), [(2, 1), (19, 1), (20, 2), (49_990, 4999), (60_000, 5000)])
+def test_the_cut_takes_every_image_once_and_at_most_5000(n, held_out):
+    learned, validation = images.cut(n)
+    assert sorted([*learned, *validation]) == list(range(n))
+    assert learned == sorted(learned)
+    assert len(validation) == held_out
+    assert images.cut(n) == (learned, validation)
+    # spread over all of a folder that is sorted by class
+    assert n < 1000 or max(validation) - min(validation) > 0.95 * n
+
+
+def test_one_image_is_not_enough_to_learn_from_and_to_validate_on():
+    with pytest.raises(ValueError, match="at least two"):
+        images.cut(1)
+
+
+def test_images_that_stand_in_two_splits_are_counted_and_said():
+    pixels = torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    train, validation, test = pixels[:20].clone(), pixels[20:30].clone(), pixels[30:].clone()
+    test[3], test[4], test[5] = train[7], train[7], validation[2]
+    validation[9] = train[0]
+    dataset = images.in_memory("twins", train, test, validation)
+    assert dataset.provenance["test_images_in_train"] == 2
+    assert data.seen_before(dataset) == [
+        "1 of 10 validation images stand in train too, pixel by pixel",
+        "2 of 10 test images stand in train too, pixel by pixel",
+        "1 of 10 test images stand in validation too, pixel by pixel",
+    ]
+    assert data.seen_before(images.in_memory("none", pixels[:20], pixels[30:], pixels[20:30])) == []
 
 
 @pytest.mark.parametrize("name", ["digits", "photos"])
 def test_the_catalogue_says_what_loading_gives(name):
     info = next(info for info in data.DATASETS.values() if info.name == name)
     dataset = data.load(name)
-    assert (info.shape, info.n_train, info.n_test) == (dataset.shape, len(dataset.train), len(dataset.test))
-    assert info.bytes == everything(dataset.train).numel() + everything(dataset.test).numel()
+    splits = (dataset.train, dataset.validation, dataset.test)
+    assert (info.shape, info.counts) == (dataset.shape, tuple(map(len, splits)))
+    assert info.bytes == sum(everything(split).numel() for split in splits)
 
 
 def noise_images() -> data.Dataset:
@@ -48,11 +91,11 @@ def noise_images() -> data.Dataset:
 def test_a_new_dataset_is_one_entry(bench, monkeypatch):
     """Then everything that speaks of datasets knows it."""
     entry = data.Entry(
-        "noise", "no picture", (1, 8, 8), 8, 4, "digits", "embedded", "nowhere", f"{__name__}:noise_images"
+        "noise", "no picture", (1, 8, 8), (7, 1, 4), "digits", "embedded", "nowhere", f"{__name__}:noise_images"
     )
     monkeypatch.setitem(data.DATASETS, "noise", entry)
     assert data.load("noise").train.shape == (1, 8, 8)
-    assert "no picture (1x8x8; 8 + 4 images; embedded)" in bench("list", "datasets")[1]
+    assert "no picture (1x8x8; 7 + 1 + 4 images; embedded)" in bench("list", "datasets")[1]
     assert "noise          quick" in bench("list", "presets")[1]
     assert Preset("noise", "quick").settings == Preset("digits", "quick").settings
     assert "dataset noise            here" in bench("doctor")[1]
@@ -67,7 +110,7 @@ def test_a_new_dataset_is_one_entry(bench, monkeypatch):
 def test_a_new_download_is_one_entry(monkeypatch, tmp_path):
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
     entry = data.Entry(
-        "kmnist", "", (1, 28, 28), 60_000, 10_000, "mnist", "download", "KMNIST", "torchvision.datasets:KMNIST"
+        "kmnist", "", (1, 28, 28), (55_000, 5000, 10_000), "mnist", "download", "KMNIST", "torchvision.datasets:KMNIST"
     )
     monkeypatch.setitem(data.DATASETS, "kmnist", entry)
     assert "kmnist" in data.downloads()
@@ -76,29 +119,39 @@ def test_a_new_download_is_one_entry(monkeypatch, tmp_path):
         data.load("kmnist", download=False)
 
 
-def test_no_pixel_of_a_photograph_reaches_both_splits(monkeypatch):
-    """Found by experiment: invert a column of a noise photograph and see which split's crops change."""
-    noise = np.random.default_rng(0).integers(0, 256, (50, 243, 3), dtype=np.uint8)
-
-    def crops(photograph):
-        photographs = {"noise": photograph}
-        return (
-            embedded._crops(photographs, embedded._TRAIN_BANDS, embedded._TRAIN_STRIDE),
-            embedded._crops(photographs, embedded._TEST_BANDS, embedded._TEST_STRIDE),
-        )
-
-    before = crops(noise)
-    reached = ([], [])
-    for column in range(noise.shape[1]):
+@pytest.mark.parametrize("across", [0, 1])
+def test_no_pixel_of_a_photograph_reaches_two_splits(across):
+    """Found by experiment: invert a row or column of a noise photograph, within the bands of one split or of the other,
+    and see which splits' crops change."""
+    noise = np.random.default_rng(0).integers(0, 256, (260, 243, 3), dtype=np.uint8)
+    parts = {
+        "train": (embedded._TRAIN_BANDS, embedded._TRAIN_ROWS, 1),
+        "validation": (embedded._TRAIN_BANDS, embedded._VALIDATION_ROWS, 1),
+        "test": (embedded._TEST_BANDS, embedded._ALL_ROWS, 1),
+    }
+    line = (slice(None), slice(0, 60)) if across == 0 else (slice(0, 90), slice(None))
+    before = {split: embedded._crops({"noise": noise}, *part) for split, part in parts.items()}
+    reached = {split: set() for split in parts}
+    for place in range(0, noise.shape[across], 2):
         changed = noise.copy()
-        changed[:, column] = 255 - changed[:, column]
-        for columns, old, new in zip(reached, before, crops(changed), strict=True):
-            if not torch.equal(old, new):
-                columns.append(column)
-    train, test = (set(columns) for columns in reached)
-    assert not train & test
-    assert len(train) > 100
-    assert len(test) > 60
+        view = changed[line]
+        (view[place] if across == 0 else view[:, place])[:] ^= 255
+        for split, part in parts.items():
+            if not torch.equal(before[split], embedded._crops({"noise": changed}, *part)):
+                reached[split].add(place)
+    train, validation, test = reached.values()
+    if across == 0:
+        # columns of train and validation alone: the same columns, other rows
+        assert not test
+        assert not train & validation
+        assert len(train) > 60
+        assert len(validation) > 15
+    else:
+        # rows of train and test alone: the same rows, other columns
+        assert not validation
+        assert not train & test
+        assert len(train) > 50
+        assert len(test) > 30
 
 
 def test_photos_are_the_same_every_time():
@@ -109,7 +162,7 @@ def test_the_first_photos_of_the_test_split_come_from_nearly_all_photographs():
     first = {image.numpy().tobytes() for image in everything(data.load("photos").test)[:50]}
     seen = 0
     for name, photograph in embedded._photographs().items():
-        crops = embedded._crops({name: photograph}, embedded._TEST_BANDS, embedded._TEST_STRIDE)
+        crops = embedded._crops({name: photograph}, embedded._TEST_BANDS, embedded._ALL_ROWS, embedded._TEST_STRIDE)
         seen += not first.isdisjoint(crop.numpy().tobytes() for crop in crops)
     assert seen >= 6
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.image_folders import as_set, everything, fill, load, picture, refused, save, zipped
+from helpers.image_folders import as_set, everything, fill, learned_from, load, picture, refused, save, zipped
 from PIL import Image
 
 from bench import data
@@ -44,8 +44,8 @@ def test_every_image_is_found_at_any_depth_in_any_format_and_nothing_else(tmp_pa
     (tmp_path / "train/noise.npy").write_bytes(b"123")
     dataset = load(tmp_path)
     expected = {np.asarray(image).transpose(2, 0, 1).tobytes() for image in wanted}
-    assert as_set(everything(dataset.train)) == expected
-    assert len(dataset.train) == len(wanted)
+    assert as_set(learned_from(dataset)) == expected
+    assert len(learned_from(dataset)) == len(wanted)
     assert dataset.provenance["not_images"] == {"train": {".csv": 1, ".npy": 1}, "test": {}}
 
 
@@ -81,17 +81,42 @@ def test_the_fingerprint_sees_the_image_size(tmp_path):
 def test_splits_are_found_by_any_of_their_names_below_one_wrapping_folder(tmp_path, test, wrapping, as_zip):
     root = tmp_path / "root"
     save(root, f"{wrapping}Train/a.png", picture(0))
+    save(root, f"{wrapping}Train/d.png", picture(3))
     save(root, f"{wrapping}{test}/b.png", picture(1))
     save(root, f"{wrapping}{test}/c.png", picture(2))
     (root / "README.txt").write_text("hello")
     dataset = load(zipped(root, tmp_path / "a.zip") if as_zip else root)
-    assert (len(dataset.train), len(dataset.test)) == (1, 2)
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (1, 1, 2)
 
 
-def test_test_is_preferred_to_val(tmp_path):
-    fill(tmp_path, test=2)
-    save(tmp_path, "val/a.png", picture(0))
-    assert len(load(tmp_path).test) == 2
+def test_a_folder_with_val_and_test_keeps_all_it_has_to_learn_from(tmp_path):
+    fill(tmp_path, train=20, test=2)
+    chosen_by = [picture(5000 + i) for i in range(3)]
+    for i, image in enumerate(chosen_by):
+        save(tmp_path, f"val/{i}.png", image)
+    dataset = load(tmp_path)
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (20, 3, 2)
+    assert as_set(everything(dataset.validation)) == {np.asarray(x).transpose(2, 0, 1).tobytes() for x in chosen_by}
+    assert dataset.provenance["validation_split"] == "val/ in a fixed mixed order"
+
+
+def test_the_cut_is_the_same_for_a_directory_its_zip_and_images_too_many_to_keep(tmp_path, monkeypatch):
+    fill(tmp_path / "x", train=30)
+    first = load(tmp_path / "x")
+    assert len(first.validation) == 3
+    again = load(zipped(tmp_path / "x", tmp_path / "x.zip"))
+    monkeypatch.setattr("bench.data.folder.free_memory", lambda device: 0)
+    streamed = load(tmp_path / "x")
+    assert torch.equal(everything(first.validation), everything(again.validation))
+    assert torch.equal(everything(first.validation), everything(streamed.validation))
+    assert not as_set(everything(first.train)) & as_set(everything(first.validation))
+
+
+def test_the_same_picture_in_train_and_test_is_counted_whatever_its_file(tmp_path):
+    fill(tmp_path, train=10, test=2)
+    save(tmp_path, "test/copy.bmp", picture(3))
+    counts = load(tmp_path).provenance
+    assert counts["test_images_in_train"] + counts["test_images_in_validation"] == 1
 
 
 def test_home_and_relative_paths_work(tmp_path, monkeypatch):
@@ -108,16 +133,17 @@ def test_home_and_relative_paths_work(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("prefix", ["./", "data\\"])
 def test_zips_written_by_other_tools_are_read(tmp_path, prefix):
-    fill(tmp_path / "x", train=1, test=1)
+    fill(tmp_path / "x", train=2, test=1)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
-        for split in ("train", "test"):
-            inner = f"{prefix}{split}{'/' if prefix == './' else prefix[-1]}000.png"
-            file.writestr(inner, (tmp_path / f"x/{split}/000.png").read_bytes())
+        for name in ("train/000.png", "train/001.png", "test/000.png"):
+            inner = f"{prefix}{name if prefix == './' else name.replace('/', prefix[-1])}"
+            file.writestr(inner, (tmp_path / "x" / name).read_bytes())
     assert torch.equal(everything(load(tmp_path / "a.zip").train), everything(load(tmp_path / "x").train))
 
 
 def test_the_first_test_images_come_from_every_class(tmp_path):
     save(tmp_path, "train/x.png", Image.new("RGB", (2, 2)))
+    save(tmp_path, "train/y.png", Image.new("RGB", (2, 2)))
     for label in range(4):
         for i in range(30):
             save(tmp_path, f"test/class{label}/{i}.png", Image.new("RGB", (2, 2), (label, 0, 0)))
@@ -138,7 +164,7 @@ def test_links_are_followed_and_loops_end(tmp_path):
     (tmp_path / "elsewhere/train/again").symlink_to(tmp_path / "elsewhere/train")
     (tmp_path / "elsewhere/test/up").symlink_to(tmp_path / "elsewhere")
     dataset = load(root)
-    assert len(dataset.train) == 3
+    assert len(learned_from(dataset)) == 3
     assert len(dataset.test) == 2 + 3  # through the link upwards, once
 
 
@@ -197,7 +223,7 @@ def test_a_truncated_jpeg_is_named_and_left_out(tmp_path):
     with pytest.warns(UserWarning, match=r"left out 1 of 100 images in train/ .*'train/bad.jpg' \(") as caught:
         dataset = load(tmp_path)
     assert len(caught) == 1
-    assert len(dataset.train) == 99
+    assert len(learned_from(dataset)) == 99
     assert dataset.provenance["unreadable"]["train"] == {"count": 1, "first": ["train/bad.jpg"]}
     whole = everything(dataset.train)
     (tmp_path / "train/bad.jpg").unlink()
@@ -232,7 +258,7 @@ def test_a_damaged_member_of_a_zip_is_one_unreadable_image(tmp_path):
     at = raw.index(victim) + len(victim) // 2
     archive.write_bytes(raw[:at] + bytes([raw[at] ^ 255]) + raw[at + 1 :])
     with pytest.warns(UserWarning, match="'train/050.png'"):
-        assert len(load(archive).train) == 99
+        assert len(learned_from(load(archive))) == 99
 
 
 def test_floating_point_images_are_refused_with_the_reason(tmp_path):

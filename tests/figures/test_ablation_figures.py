@@ -116,7 +116,7 @@ def test_a_frontier_is_drawn_where_costs_differ(tmp_path, theme):
     study = read_study(make(tmp_path / "a", plan, lambda c: 15.0 + c.arguments["k"] % 16, noise=0.0))
     drawing = drawn(study, "frontier", theme)
     ax = drawing.figure.axes[0]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("decoder evaluations ↓", "test PSNR [dB] ↑")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("decoder evaluations ↓", "validation PSNR [dB] ↑")
     [front] = lines(ax, "front")
     assert list(front.get_ydata())[:-1] == pytest.approx([17, 19, 23])
     assert list(front.get_xdata())[:-1] == [64_000 * k for k in (2, 4, 8)]

@@ -204,7 +204,7 @@ def test_the_command_leaves_a_sweep_that_all_readers_know(bench, quick):
     frame = records.load(folder)
     assert set(frame["metric"]) == {"bias_squared", "bias_error", "variance", "mse", "cosine", "snr", "snr_per_decode"}
     assert set(frame["metric"]) <= set(catalogue.names("gradient"))
-    assert (set(frame["split"]), set(frame["readout"]), set(frame["device"])) == ({"test"}, {""}, {"cpu"})
+    assert (set(frame["split"]), set(frame["readout"]), set(frame["device"])) == ({"validation"}, {""}, {"cpu"})
     # factorised and causal: vq skipped, daps and reinforce at two k
     assert [run["state"] for run in records.states(folder)].count("done") == 8
     assert bench("status", str(folder))[1].startswith(f"{folder}: 10 runs: 2 skipped, 8 done\n")

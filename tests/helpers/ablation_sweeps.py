@@ -79,7 +79,7 @@ def add_run(folder: Path, config: RunConfig, psnr: float, *, state: State = "don
             run.append({**train, "metric": metric, "value": value} for metric, value in terms.items())
         value = psnr - 2 * (1 - place / LOGGED)
         tests = {"psnr": value, "elbo": -60 + value + rng.normal(0, 0.1), "bits": 10 + math.log(1 + k)}
-        test = {**cost, "split": "test", "readout": "sample", "n": 360}
+        test = {**cost, "split": "validation", "readout": "sample", "n": 360}
         run.append({**test, "metric": metric, "value": value} for metric, value in tests.items())
     if state == "diverged":
         run.append([{**cost, "split": "train", "readout": "", "metric": "diverged", "value": cost["step"], "n": 64}])
@@ -100,7 +100,7 @@ def make(folder: Path, plan: ablation.Plan, score: Score, *, seeds: int = 2, noi
     run = RunFolder(folder, str(mean_image["run"]))
     run.queue(mean_image)
     run.start(mean_image, {}, {})
-    cost = {"step": 0, "images": 0, "decodes": 0, "seconds": 0.0, "split": "test", "readout": "sample"}
+    cost = {"step": 0, "images": 0, "decodes": 0, "seconds": 0.0, "split": "validation", "readout": "sample"}
     run.append([{**cost, "metric": "psnr", "value": 11.45, "n": 360}])
     run.finish("done")
     return folder

@@ -3,13 +3,13 @@
 from bench import data
 from bench.build import PixelStatistics
 from bench.config import Preset, RunConfig, resolve
-from estimators import CURATED, available
+from estimators import CORE, available
 
 SHAPE = (3, 32, 32)
 DIGITS = data.load("digits")
 PIXELS = PixelStatistics(*data.pixel_statistics(DIGITS.train))
 SMALL = {"steps": 9, "eval_every": 4, "log_every": 3, "batch_size": 16, "eval_images": 40}
-SPECS = sorted({*CURATED, *available()})
+SPECS = sorted({*CORE, *available()})
 TINY = ["--preset", "quick", "--steps", "6", "--set", "eval_every=3", "--set", "log_every=2", "--set", "batch_size=16"]
 """On the command line."""
 

@@ -19,9 +19,9 @@ from bench import records
 from bench.figures.sheet import Drawing, Sheet
 from bench.figures.themes import THEMES
 from bench.metrics import catalogue
-from estimators import CURATED
+from estimators import CORE
 
-ESTIMATORS = tuple(name for name in CURATED if name != "daps_local")
+ESTIMATORS = tuple(name for name in CORE if name != "daps_local" and ":k=" not in name)
 QUANTIZERS = ("vq", "vq:codebook=ema", "fsq")
 LUCK = (0.0, 0.3, -0.2, 0.1)
 STEPS = (0, 50, 100)

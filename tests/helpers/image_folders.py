@@ -47,6 +47,11 @@ def everything(split: data.Images) -> torch.Tensor:
     return torch.cat(list(split.batches(torch.arange(len(split)).split(3))))
 
 
+def learned_from(dataset: data.Dataset) -> torch.Tensor:
+    """What lies in train/: train and the validation that is cut from it."""
+    return torch.cat([everything(dataset.train), everything(dataset.validation)])
+
+
 def as_set(pixels: torch.Tensor) -> set[bytes]:
     return {image.numpy().tobytes() for image in pixels}
 

@@ -35,7 +35,7 @@ def head_weight(task: Task) -> torch.Tensor:
 
 
 def measured(made: RunConfig, task: Task, readout: Readout, per_position: bool = False) -> dict[str, float]:
-    found = evaluate(task, DIGITS.test, made, readout=readout, image_metrics=[], per_position=per_position)
+    found = evaluate(task, DIGITS, made, split="test", readout=readout, image_metrics=[], per_position=per_position)
     assert {one.n for one in found} == {40}
     return {one.metric: one.value for one in found}
 
@@ -127,7 +127,7 @@ def test_quantizers_have_an_entropy_and_a_capacity_but_no_information():
         found = measured(made, task, readout)
         assert "mutual_information" not in found
         assert found["bits"] == pytest.approx(found["capacity"]) == 12
-        assert 0 < found["entropy"] < 12
+        assert 0 <= found["entropy"] <= 12
 
 
 @pytest.mark.parametrize("posterior", ["factorised", "causal"])

@@ -219,7 +219,7 @@ def test_a_new_image_metric_is_one_entry_and_one_function(monkeypatch):
     assert weights.absent(["worst"], "cpu", asked=True) == {}
     config = tiny("fsq")
     task = build(config, DIGITS.shape, PIXELS)
-    measured = evaluate(task, DIGITS.test, config, readout="mode", image_metrics=["worst"], per_position=False)
+    measured = evaluate(task, DIGITS, config, split="test", readout="mode", image_metrics=["worst"], per_position=False)
     (found,) = [one for one in measured if one.metric == "worst"]
     assert 0 < found.value <= 255
     assert found.n == config.measured_images(len(DIGITS.test))

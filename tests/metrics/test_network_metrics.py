@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.images import CPU, digits, measure, noisy, photos
+from safetensors.torch import save_file
 from torch import nn
 
 from bench.metrics import frechet, weights
@@ -35,7 +36,8 @@ def install(patch: pytest.MonkeyPatch, home, name: str, state: dict[str, torch.T
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    patch.setitem(weights.WEIGHTS, name, dataclasses.replace(entry, sha256=digest))
+    of_tensors = weights._sha256_of_tensors(path, entry.tensors, 0, 0) if entry.tensors else ""
+    patch.setitem(weights.WEIGHTS, name, dataclasses.replace(entry, sha256=digest, tensors_sha256=of_tensors))
 
     def refuse(url, *args, **kwargs):
         raise AssertionError(f"a library went to download {url} by itself")
@@ -123,11 +125,32 @@ class TestLpips:
     def test_provenance_names_both_weight_files_and_the_resize(self):
         entry = image_metrics.provenance(["psnr", "lpips"])["lpips"]
         digests = entry["weights_sha256"]
-        assert digests["alexnet-owt-7be5be79.pth"] == weights.WEIGHTS["alexnet"].sha256
+        assert digests["alexnet-owt-7be5be79.pth"] == weights.WEIGHTS["alexnet"].tensors_sha256
         # Published in the lpips 0.1 wheels.
         assert digests["lpips/weights/v0.1/alex.pth"].startswith("df73285e35b22355")
         assert "64" in entry["definition"]
         assert entry["libraries"].keys() == {"torch", "torchvision", "lpips"}
+
+    def test_the_convolutions_alone_give_the_same_numbers(self):
+        whole = weights.require("lpips")
+        x = photos(2, 64)
+        expected = measure(["lpips"], x, noisy(x, 20.0))["lpips"]
+        alone = whole.with_name("alexnet-features.safetensors")
+        save_file(weights.tensors_of(whole, weights.WEIGHTS["alexnet"].tensors), alone)
+        aside = whole.rename(whole.with_name("elsewhere.pth"))
+        try:
+            assert weights.require("lpips") == alone
+            assert measure(["lpips"], x, noisy(x, 20.0))["lpips"] == expected
+            digests = image_metrics.provenance(["lpips"])["lpips"]["weights_sha256"]
+            assert digests[alone.name] == weights.WEIGHTS["alexnet"].tensors_sha256
+            tensors = weights.tensors_of(alone, weights.WEIGHTS["alexnet"].tensors)
+            tensors["features.8.bias"][3] += 1e-3
+            save_file(tensors, alone)
+            with pytest.raises(ValueError, match="which is corrupt"):
+                weights.require("lpips")
+        finally:
+            alone.unlink()
+            aside.rename(whole)
 
     def test_a_corrupt_file_is_not_used(self):
         path = weights.require("lpips")
@@ -138,6 +161,23 @@ class TestLpips:
                 ImageMetrics(["lpips"], CPU)
         finally:
             path.write_bytes(good)
+
+
+BY_THE_LIBRARY = {"astronaut": 0.310524, "coffee": 0.379158, "chelsea": 0.456701}
+"""`lpips.LPIPS(net="alex")` by itself (lpips 0.1.4, torchvision 0.29.1), which took AlexNet from torchvision's file:
+`net(lpips.im2tensor(x), lpips.im2tensor(y))`."""
+
+
+@pytest.mark.skipif(weights.WEIGHTS["alexnet"].state != "present", reason="needs AlexNet's weights")
+@pytest.mark.parametrize("name", BY_THE_LIBRARY)
+def test_lpips_of_photographs_and_their_blurred_copies_is_the_published_one(name):
+    import skimage.data
+    from skimage.filters import gaussian
+
+    x = getattr(skimage.data, name)()[:256, :256]
+    y = np.rint(255 * gaussian(x, sigma=2, channel_axis=-1)).astype(np.uint8)
+    pair = [torch.from_numpy(image).permute(2, 0, 1)[None] for image in (x, y)]
+    assert measure(["lpips"], *pair)["lpips"][0] == pytest.approx(BY_THE_LIBRARY[name], abs=2e-5)
 
 
 class Images(torch.utils.data.Dataset):

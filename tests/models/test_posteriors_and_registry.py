@@ -5,7 +5,7 @@ import torch
 from helpers.toys import all_codes, log_q, toy, toy_for
 
 import estimators
-from estimators import CURATED, Latent
+from estimators import CORE, Latent
 from estimators._categorical import log_prob
 
 KINDS = ("factorised", "causal")
@@ -53,9 +53,9 @@ def test_every_estimator_has_one_docstring_line_and_annotated_defaults():
             assert option.annotation is not option.empty, (name, option)
 
 
-def test_curated_specs_are_canonical():
-    assert [str(estimators.parse(spec)) for spec in CURATED] == list(CURATED)
-    for spec in CURATED:
+def test_core_specs_are_canonical():
+    assert [str(estimators.parse(spec)) for spec in CORE] == list(CORE)
+    for spec in CORE:
         estimators.load(spec, Latent(4, 16, 8))
 
 

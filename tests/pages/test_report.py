@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from helpers.report_page import page_of, words
-from helpers.synthetic_sweep import add_run, new_sweep, usual_sweep
+from helpers.synthetic_sweep import VALIDATION, add_run, new_sweep, usual_sweep
 
 from bench import pages as report
 from bench import records, stats
@@ -97,11 +97,35 @@ def test_the_lead_has_the_same_digits_in_the_sentence_and_in_the_list_of_winners
     assert f"its lead of {shown} dB" in lead.sentence
 
 
-def test_at_equal_cost_the_answer_is_computed_again(page):
+def test_the_answer_says_at_which_costs_it_holds_and_names_no_winner_at_others(page):
     answer = words(page.section("s0-verdict")[1])
-    # the curves rise by 1 dB per 50 steps; daps spends 16 times the decodes, so vq is compared after a full training
-    assert "At equal cost, 3 200 decoder evaluations: The winner is vq" in answer
-    assert "seconds of training" not in answer  # every run took as long
+    # daps spends 16 times the decodes of the others
+    assert (
+        "Compared at equal steps (100) and images (3200); not at equal decoder evaluations (3200 to 51.2k) and seconds "
+        "of training (1). For a verdict at those costs give the runs --budget decodes=51200 or seconds=1."
+    ) in answer
+    assert answer.count("The winner is") == 1
+    curves = words(page.section("s0-curves"))
+    assert "Against decoder evaluations and seconds of training, runs are read in the middle of their" in curves
+
+
+def test_at_equal_cost_in_all_there_is_nothing_to_add(sweep):
+    for name, decodes in (("daps", 4), ("vq", 1)):
+        steps = (0, 25 if decodes == 4 else 100)
+        for seed in range(2):
+            budget = {"budget": "decodes=3200", "steps": steps[-1]}
+            add_run(sweep, name, seed=seed, steps=steps, decodes_per_image=decodes, config=budget)
+    answer = words(page_of(sweep).section("s0-verdict")[1])
+    assert "Compared at equal decoder evaluations (3200); not at equal steps (25 to 100)" in answer
+    assert "--budget seconds=1." in answer
+
+
+def test_every_method_says_what_it_spent(page):
+    rows = {name: [words(cell) for cell in cells] for name, cells in page.verdict().items()}
+    spent = [page.headings().index(name) for name in ("decodes", "images", "training time s")]
+    assert [rows["vq, factorised"][i] for i in spent] == ["3200", "3200", "1.000"]
+    assert [rows["daps:k=16, factorised"][i] for i in spent] == ["51.2k", "3200", "1.000"]
+    assert [rows["baseline:mean, none"][i] for i in spent] == ["–"] * 3
 
 
 def test_means_and_intervals_are_those_of_the_seeds(page):
@@ -215,7 +239,7 @@ def test_unfinished_and_lost_runs_are_in_no_mean(sweep):
     assert float(cells[2].get("data-v")) == 20
     assert re.sub(" at step 7", "", words(cells[-1])) == "3 done, 1 running, 1 diverged, 1 failed, 1 queued"
     points = page.data[0]["curves"]["points"]["psnr"]
-    assert max(points["y"]) == 20
+    assert max(points["y"]) == 20 + VALIDATION
     assert set(points["n"]) == {3}
     assert len(page.data[0]["curves"]["lost"]["psnr"]) == 2
 
@@ -231,7 +255,7 @@ def test_a_sweep_under_way_shows_the_curves_there_are(sweep):
     add_run(sweep, "vq", psnr=20, steps=[0, 50], state="running")
     page = page_of(sweep)
     assert "no verdict" in words(page.section("s0-verdict"))
-    assert page.data[0]["curves"]["points"]["psnr"]["y"] == [19, 20]
+    assert page.data[0]["curves"]["points"]["psnr"]["y"] == [19 + VALIDATION, 20 + VALIDATION]
 
 
 def test_whatever_users_write_stays_text(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.report_page import page_of, words
-from helpers.synthetic_sweep import add_run, new_sweep, originals, usual_sweep, write_samples
+from helpers.synthetic_sweep import VALIDATION, add_run, new_sweep, originals, usual_sweep, write_samples
 from PIL import Image
 
 from bench import pages as report
@@ -27,9 +27,9 @@ def test_curves_are_means_with_the_lowest_and_the_highest_seed(tmp_path):
     names = [method.name for method in comparison.methods]
     found = _charts.curves(comparison, [names.index("vq")])["points"]["psnr"]
     assert found["step"] == [0, 50, 100]
-    assert found["y"] == pytest.approx([20.05, 21.05, 22.05])
-    assert found["lo"] == pytest.approx([19.8, 20.8, 21.8])
-    assert found["hi"] == pytest.approx([20.3, 21.3, 22.3])
+    assert found["y"] == pytest.approx([middle + VALIDATION for middle in (20.05, 21.05, 22.05)])
+    assert found["lo"] == pytest.approx([low + VALIDATION for low in (19.8, 20.8, 21.8)])
+    assert found["hi"] == pytest.approx([high + VALIDATION for high in (20.3, 21.3, 22.3)])
     assert (found["images"], found["decodes"], found["seconds"]) == ([0, 1600, 3200], [0, 1600, 3200], [0, 0.5, 1])
 
 

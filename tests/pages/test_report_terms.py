@@ -50,7 +50,7 @@ def test_failures_are_listed_once_per_reason_with_the_end_of_the_traceback(sweep
 def test_equal_terms_are_called_equal(page):
     terms = words(page.section("s0-terms"))
     assert "The same for all runs, as far as they recorded it: device, cpu, cores, threads, commit, python" in terms
-    assert "finished seeds, bits per image, number of test images. " in terms
+    assert "finished seeds, bits per image, number of images, cost in steps, cost in images. " in terms
     assert "At equal bits and posterior, model sizes differ by at most 2 %." in terms
     assert "rfid needs weights that are missing" in terms
     rows = page.section("s0-terms").findall(".//table[@class='sortable plain']/tbody/tr")

@@ -263,7 +263,7 @@ def test_images_behind_the_values_are_counted(sweep):
 
 def test_curves_are_of_finished_seeds_or_while_there_are_none_of_those_under_way(sweep):
     for seed, score in enumerate((20.0, 22.0)):
-        add_run(sweep, "vq", seed=seed, psnr=score)
+        add_run(sweep, "vq", seed=seed, psnr=score, validation=0.5)
     add_run(sweep, "vq", seed=2, psnr=99.0, state="running", steps=(0, 50))
     add_run(sweep, "daps", psnr=15.0, state="running", steps=(0, 50))
     add_run(sweep, "fsq", psnr=5.0, state="diverged", steps=(0, 50))
@@ -272,7 +272,7 @@ def test_curves_are_of_finished_seeds_or_while_there_are_none_of_those_under_way
         name=lambda p: p["method"].map(named(one).__getitem__)
     )
     vq = points[(points["name"] == "vq") & (points["step"] == 100)].iloc[0]
-    assert (vq["mean"], vq["low"], vq["high"], vq["seeds"], vq["decodes"]) == (21.0, 20.0, 22.0, 2, 3200)
+    assert (vq["mean"], vq["low"], vq["high"], vq["seeds"], vq["decodes"]) == (21.5, 20.5, 22.5, 2, 3200)
     assert set(points["name"]) == {"vq", "daps"}
     assert set(one.lost_curves["estimator"]) == {"fsq"}
     assert set(one.curves["estimator"]) == {"vq"}

@@ -1,23 +1,18 @@
-"""Values at equal cost, the cost of a target, and the front of methods that none beats in both."""
+"""Which runs cost the same, the cost of a target, and the front of methods that none beats in both."""
 
 import itertools
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.stats_tables import A, B, C, diverged, only, run, several, table
+from helpers.synthetic_sweep import add_run, new_sweep
 
 from bench import stats
+from bench.records.sweep import of_table, read
 
 pytestmark = pytest.mark.filterwarnings("error")
-
-
-def test_values_lie_on_the_line_between_evaluations_and_nowhere_past_them():
-    cost, value = np.array([0.0, 10.0, 30.0]), np.array([1.0, 2.0, 6.0])
-    assert [stats.value_at(cost, value, x) for x in (0, 5, 10, 20, 30)] == [1.0, 1.5, 2.0, 4.0, 6.0]
-    assert math.isnan(stats.value_at(cost, value, 30.001))
-    assert math.isnan(stats.value_at(cost, value, -0.001))
-    assert math.isnan(stats.value_at(np.array([]), np.array([]), 1))
 
 
 def test_the_cost_of_a_target_is_that_of_its_first_crossing():
@@ -31,37 +26,84 @@ def test_the_cost_of_a_target_is_that_of_its_first_crossing():
     assert math.isnan(stats.cost_of(np.array([]), np.array([]), 1.0, "lower"))
 
 
-@pytest.mark.parametrize(("axis", "budget"), [("step", 50), ("images", 500), ("decodes", 500), ("seconds", 25.0)])
-def test_at_equal_cost_every_run_has_its_value_there(axis, budget):
-    # b takes four decodes a step: at 500 it is at step 12.5
+def frame_of(steps, decodes):
+    """A method per entry: so many steps of ten images, each decoded so often."""
+    kinds = enumerate(zip(steps, decodes, strict=True))
+    return table(*(run((f"m{i}", "factorised"), 0, {"psnr": 20.0}, steps=(0, s), decodes=d) for i, (s, d) in kinds))
+
+
+@pytest.mark.parametrize("budget", [240, 1000, 1230, 9999])
+def test_runs_that_spent_one_budget_whole_cost_the_same_and_those_that_left_a_step_do_not(budget):
+    decodes = (1, 3, 7, 8)
+    steps = [budget // (10 * each) for each in decodes]
+    assert "decodes" in of_table(frame_of(steps, decodes)).comparisons[0].equal_cost
+    steps[1] -= 1
+    assert "decodes" not in of_table(frame_of(steps, decodes)).comparisons[0].equal_cost
+
+
+def test_at_equal_cost_is_what_runs_came_to_that_were_made_for_it():
+    frame = table(several(A, [20.0, 22.0]), several(B, [40.0, 44.0], decodes=4, steps=(0, 10, 25)))
+    pd.testing.assert_frame_equal(stats.at_cost(frame, "decodes"), stats.finals(frame))
+
+
+def test_a_run_is_not_read_in_the_middle_of_its_schedule():
     frame = table(several(A, [20.0, 22.0]), several(B, [40.0, 44.0], decodes=4))
-    summary = stats.summary(stats.at_cost(frame, axis, budget))
-    assert only(summary, estimator="a", statistic="mean")["estimate"] == pytest.approx(10.5)
-    expected = 42 / 8 if axis == "decodes" else 21.0
-    assert only(summary, estimator="b", statistic="mean")["estimate"] == pytest.approx(expected)
-
-
-def test_without_a_budget_it_is_what_every_run_of_the_dataset_got_to():
-    frame = table(
-        several(A, [20.0, 22.0]),
-        several(B, [40.0, 44.0], steps=(0, 400)),
-        several(A, [10.0], dataset="faces", steps=(0, 30)),
-        diverged(A, 5, steps=(0, 10)),
+    words = (
+        "digits, preset quick: runs ended at 1000 to 4000 decoder evaluations, which is no equal cost; "
+        "try bench run --budget decodes=4000"
     )
-    assert stats.common_budget(frame, "step").to_dict() == {("digits", "quick"): 100, ("faces", "quick"): 30}
-    summary = stats.summary(stats.at_cost(frame, "step"))
-    assert only(summary, estimator="b", statistic="mean")["estimate"] == pytest.approx(10.5)
-    row = only(summary, estimator="a", statistic="mean", dataset="digits")
-    assert (row["estimate"], row["diverged"]) == (21.0, 1)
+    with pytest.raises(ValueError, match=words):
+        stats.at_cost(frame, "decodes")
+    for axis in ("step", "images"):
+        pd.testing.assert_frame_equal(stats.at_cost(frame, axis), stats.finals(frame))
+    # the clock was never asked to be equal
+    with pytest.raises(ValueError, match="--budget seconds=50"):
+        stats.at_cost(frame, "seconds")
 
 
-def test_what_a_run_had_not_reached_or_not_measured_is_missing():
-    rows = run(A, 0, {"psnr": 20.0, "rfid": 5.0})
-    once = [row for row in rows if row["metric"] != "rfid" or row["step"] == 100]
-    values = stats.at_cost(table(once), "step", 50)
-    assert values.set_index("metric")["value"].to_dict() == {"psnr": 10.0, "rfid": pytest.approx(np.nan, nan_ok=True)}
-    assert stats.at_cost(table(once), "step", 101)["value"].isna().all()
-    assert stats.at_cost(table(once), "step", 100).set_index("metric")["value"].to_dict() == {"psnr": 20.0, "rfid": 5.0}
+def test_one_dataset_at_unequal_cost_is_enough_to_refuse():
+    longer = several(B, [40.0], dataset="faces", steps=(0, 400))
+    frame = table(several(A, [20.0]), several(A, [10.0], dataset="faces", steps=(0, 30)), longer)
+    with pytest.raises(ValueError, match="faces, preset quick: runs ended at 30 to 400 steps"):
+        stats.at_cost(frame, "step")
+
+
+def test_runs_that_did_not_finish_are_not_compared_and_so_may_have_cost_anything():
+    frame = table(several(A, [20.0, 21.0]), several(B, [40.0, 41.0]), diverged(B, 5, steps=(0, 10)))
+    assert stats.at_cost(frame, "step")["ended"].value_counts()["diverged"] == 1
+
+
+@pytest.mark.parametrize(
+    ("budgets", "steps", "equal"),
+    [
+        (["seconds=1", "seconds=1"], (100, 105), True),
+        (["seconds=1", "seconds=1"], (100, 112), False),  # the clock said otherwise
+        (["seconds=1", "seconds=2"], (100, 100), False),
+        (["", ""], (100, 100), False),  # by luck
+        (["decodes=3200", "decodes=3200"], (100, 100), False),
+    ],
+)
+def test_seconds_are_equal_only_where_they_were_the_budget_and_it_was_kept(tmp_path, budgets, steps, equal):
+    sweep = new_sweep(tmp_path / "sweep")
+    for name, budget, end in zip(("daps", "vq"), budgets, steps, strict=True):
+        # a step takes 10 ms
+        add_run(sweep, name, steps=(0, end), config={"budget": budget})
+    (comparison,) = read(sweep).comparisons
+    assert ("seconds" in comparison.equal_cost) == equal
+
+
+def test_the_costs_of_a_comparison_are_said_in_words():
+    equal_steps = of_table(frame_of((100, 100), (1, 4))).comparisons[0]
+    assert stats.costs(equal_steps) == (
+        "Compared at equal steps (100) and images (1000); not at equal decoder evaluations (1000 to 4000) and seconds "
+        "of training (50)."
+    )
+    assert stats.mid_schedule(equal_steps).startswith("Against decoder evaluations and seconds of training, runs are")
+    equal_decodes = of_table(frame_of((100, 25), (1, 4))).comparisons[0]
+    assert stats.costs(equal_decodes).startswith("Compared at equal decoder evaluations (1000); not at equal steps (25")
+    assert stats.costs(of_table(frame_of((100, 30), (1, 4))).comparisons[0]).startswith("Not compared at equal cost: ")
+    alone = of_table(frame_of((100,), (1,))).comparisons[0]
+    assert stats.costs(alone) == stats.mid_schedule(alone) == ""
 
 
 def test_the_cost_of_a_target_has_a_mean_only_if_every_run_reached_it():
@@ -134,7 +176,6 @@ def test_more_of_a_cost_that_is_better_higher_is_cheaper():
     ("call", "words"),
     [
         (lambda f: stats.at_cost(f, "hours"), "unknown cost 'hours'; try one of step, images, decodes, seconds"),
-        (lambda f: stats.common_budget(f, "psnr"), "unknown cost 'psnr'"),
         (lambda f: stats.cost_to_target(f, "pnsr", 1.0, "step"), "unknown metric 'pnsr'; did you mean psnr"),
         (lambda f: stats.cost_to_target(f, "psnr", 1.0, "hours"), "unknown cost"),
         (lambda f: stats.reachable_target(f, "pnsr", "digits", "quick"), "unknown metric"),

@@ -261,10 +261,9 @@ def test_odd_tables_give_tables_not_tracebacks(name):
     for method in methods:
         stats.paired_differences(values, method)
     for axis in ("decodes", "seconds"):
-        assert stats.at_cost(frame, axis).columns.tolist() == values.columns.tolist()
-        assert stats.at_cost(frame, axis, 50.0)["value"].notna().sum() <= len(frame)
         stats.cost_to_target(frame, "psnr", 15.0, axis)
         stats.pareto(values, "psnr", axis)
+    assert stats.at_cost(frame, "step").columns.tolist() == values.columns.tolist()
     stats.performance_profiles(values, "psnr")
     stats.rate_distortion(values)
     stats.reachable_target(frame, "psnr", "digits", "quick")

@@ -71,6 +71,7 @@ def jobs(tmp_path) -> list[Job]:
         dataset=dataset,
         metrics=("psnr",),
         absent={},
+        final_split="test",
     )
     records.open_sweep(tmp_path / "out")
     made = sweep.jobs(planned, tmp_path / "out", None)

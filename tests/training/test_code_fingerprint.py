@@ -16,6 +16,7 @@ DECIDES = (
     "bench/metrics/evaluate.py",
     "bench/metrics/images.py",
     "bench/training/checkpoint.py",
+    "bench/training/clipping.py",
     "bench/training/cuda_graph.py",
     "bench/training/journal.py",
     "bench/training/loop.py",

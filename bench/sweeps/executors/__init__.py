@@ -72,6 +72,15 @@ class Place:
         """What runs are done on there. Raises ValueError if it is not there, or the place cannot be reached."""
         return self._adapter.device(self, asked)
 
+    def threads_here(self, device: str) -> int:
+        """How many a run has on this machine. Raises ValueError for a place whose runs are done on others."""
+        if self.name != "local":
+            raise ValueError(
+                f"a budget in seconds is timed on this machine, and --executor {self.name} trains on others; "
+                "try --budget decodes=..., images=... or steps=..."
+            )
+        return self._adapter.threads(self, device == "cuda")
+
     def executor(self, dataset: "Dataset", out: Path, device: str) -> "Executor":
         """For runs of a sweep's folder, on the `device` that was found."""
         return self._adapter.executor(self, dataset, out, device == "cuda")

@@ -30,9 +30,23 @@ def device(place: Place, asked: Literal["auto", "cpu", "cuda"]) -> Literal["cpu"
 
 
 def executor(place: Place, dataset: Dataset, out: Path, on_gpu: bool) -> "Local":
+    return Local(dataset, _gpus(place, on_gpu), place.threads)
+
+
+def threads(place: Place, on_gpu: bool) -> int:
+    return place.threads or _share(len(_gpus(place, on_gpu)))
+
+
+def _gpus(place: Place, on_gpu: bool) -> list[str | None]:
+    """A worker each."""
     gpus = devices.visible_gpus() * (place.runs_per_gpu or 1) if on_gpu else []
     workers = place.workers or len(gpus) or (devices.cores() if place.many_runs else 1)
-    return Local(dataset, list(itertools.islice(itertools.cycle(gpus or [None]), workers)), place.threads)
+    return list(itertools.islice(itertools.cycle(gpus or [None]), workers))
+
+
+def _share(workers: int) -> int:
+    """Of the cores, for each of so many."""
+    return min(torch.get_num_threads(), max(1, devices.cores() // workers))
 
 
 class Local:
@@ -46,7 +60,7 @@ class Local:
         warm_up()
         workers = len(gpus)
         self._dataset = dataset
-        self._threads = threads or min(torch.get_num_threads(), max(1, devices.cores() // workers))
+        self._threads = threads or _share(workers)
         self._gpus: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         for gpu in gpus:
             self._gpus.put(gpu)
