@@ -43,13 +43,16 @@ def test_a_sweep_leaves_a_tidy_table_figures_and_a_folder_per_run(bench):
     assert set(frame[frame.estimator == "daps"].posterior) == {"factorised", "causal"}
     assert not frame.duplicated(["run", "step", "split", "readout", "metric"]).any()
     test = frame[(frame.split == "test") & (frame.estimator == "daps")]
-    assert set(frame[(frame.split == "validation") & (frame.estimator == "daps")].step) == {0, 3, 6}
+    looks = frame[(frame.split == "validation") & (frame.estimator == "daps")]
+    assert set(looks.step) == {0, 3, 6}
+    assert set(looks[(looks.step == 3) & (looks.readout == "mode")].metric) == {"usage", "perplexity", "entropy"}
     assert set(test.step) == {6}
     assert set(test.readout) == {"sample", "mode"}
     assert (test.n == 360).all()
     assert {"psnr", "ssim", "mae", "log_lik", "kl", "bits", "elbo", "beta_elbo", "usage", "perplexity"} <= set(
         test.metric
     )
+    assert {"entropy", "mutual_information", "capacity"} <= set(test.metric)
     assert {f"usage/{i}" for i in range(4)} <= set(test.metric)
     final = frame[(frame.step == 6) & (frame.estimator == "daps")]
     assert (final.images == 96).all()

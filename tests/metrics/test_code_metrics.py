@@ -10,7 +10,7 @@ from helpers.configs import DIGITS, PIXELS, config, tiny
 from scipy.stats import entropy
 
 from bench.build import Task, build
-from bench.config import RunConfig
+from bench.config import Preset, RunConfig
 from bench.metrics import evaluate as evaluation
 from bench.metrics.catalogue import METRICS, Readout
 from bench.metrics.evaluate import CodeUsage, Information, evaluate, evaluate_codes
@@ -165,10 +165,15 @@ def test_codes_alone_are_measured_as_with_their_images():
         assert found == {name: mode[name] for name in ("usage", "perplexity", "entropy")}
 
 
-def test_the_beta_elbo_is_at_one_beta_for_all_of_a_preset():
+def test_the_beta_elbo_is_at_one_beta_for_all_of_a_preset(monkeypatch):
+    def ruled(self, name, posterior):
+        return {**self.settings, **({"beta_end": 1.0} if name == "gumbel_softmax" else {})}
+
+    monkeypatch.setattr(Preset, "run_settings", ruled)
     paper = {"family": "mnist", "preset": "paper", "shape": (1, 28, 28)}
-    assert config("vq", **paper).eval_beta == 0.01
-    assert config("daps", overrides={"beta_end": "0.3"}, **paper).eval_beta == 0.01
+    assert (config("gumbel_softmax", **paper).beta_end, config("vq", **paper).beta_end) == (1.0, 0.01)
+    for spec, overrides in (("gumbel_softmax", {}), ("vq", {}), ("daps", {"beta_end": "0.3"})):
+        assert config(spec, overrides=overrides, **paper).eval_beta == 0.01
     assert config("daps", overrides={"eval_beta": "0.5"}, **paper).eval_beta == 0.5
     made, task = task_of("daps", eval_beta=0.25, beta_end=2.0)
     found = measured(made, task, "sample")
