@@ -20,7 +20,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    *(training.run, training.ablate, results.status, results.report, results.table, results.plot, results.diff),
+    *(
+        training.run,
+        training.ablate,
+        training.tune,
+        results.status,
+        results.report,
+        results.table,
+        results.plot,
+        results.diff,
+    ),
     *(machine.list_, machine.doctor, machine.fetch, machine.speed, machine.gradients),
 ):
     app.command(command.__name__.rstrip("_"))(command)

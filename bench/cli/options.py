@@ -30,7 +30,9 @@ Estimators = Annotated[
         help="names and groups (see bench list groups), such as core,daps:k=16; may be repeated",
     ),
 ]
-PresetName = Annotated[str, typer.Option(help="quick, standard, paper, or another that bench list presets names")]
+PresetName = Annotated[
+    str, typer.Option(help="quick, standard, paper, another that bench list presets names, or a file")
+]
 PosteriorName = Annotated[PosteriorChoice, typer.Option(help="how q(z|x) factorises over positions")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to train")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value of any setting; may be repeated")]
