@@ -68,6 +68,7 @@ def run(
         settings=[f"{key}={value}" for key, value in settings.items()],
     )
     work = training.prepare_run([estimator] if isinstance(estimator, str) else list(estimator), given, quiet=True)
+    work.open()
     try:
         work.carry_out()
     except Stuck as error:

@@ -135,4 +135,4 @@ def make_likelihood(config: RunConfig, pixels: PixelStatistics) -> Likelihood:
     """The run's p(x|z)."""
     if config.likelihood == "bernoulli":
         return models.Bernoulli()
-    return models.Gaussian(pixels.mean, pixels.std, config.min_var, config.max_var)
+    return models.Gaussian(pixels.mean, pixels.std, config.min_var, config.max_var, config.variance)

@@ -20,6 +20,8 @@ Posterior = Literal["factorised", "causal"]
 Split = Literal["validation", "test"]
 Precision = Literal["float32", "bfloat16"]
 Positive = Annotated[int, Field(ge=1)]
+PROTOCOL = 2
+"""Version of docs/protocol.md: what is held equal, and which images are read when."""
 
 
 class Identity(BaseModel):
@@ -42,6 +44,7 @@ class Identity(BaseModel):
     """That `steps` follow from and schedules end with, such as `decodes=8000000`; empty where the steps were chosen."""
     metrics: tuple[str, ...]
     """Image metrics asked for; those that could not be had are listed, with the reason, in config.json."""
+    protocol: int = PROTOCOL
     final_split: Split = "test"
     """Where it is measured what the run came to. A run by which something is chosen never reads a test image."""
 
@@ -49,7 +52,7 @@ class Identity(BaseModel):
 class Settings(BaseModel):
     """What presets and `--set key=value` may set."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: Positive
     batch_size: Positive
@@ -92,6 +95,8 @@ class Settings(BaseModel):
     min_var: Annotated[float, Field(gt=0)] = 1e-3
     """Of the Gaussian likelihood, in standardised pixel units."""
     max_var: Annotated[float, Field(gt=0)] = 1e3
+    variance: Literal["smooth", "clipped"] = "smooth"
+    """How it is kept between the two. Clipped, as published, a pixel under min_var is left without a gradient."""
 
     log_every: Positive
     eval_every: Positive
@@ -249,7 +254,7 @@ def check_setting(key: str, value: object) -> None:
     """Raises ValueError for a value that no run can have, whatever else it has."""
     field: Any = Settings.model_fields[key]
     try:
-        TypeAdapter(Annotated[field.annotation, field]).validate_python(value)  # type: ignore[valid-type]
+        TypeAdapter(Annotated[field.annotation, field], config=ConfigDict(allow_inf_nan=False)).validate_python(value)  # type: ignore[valid-type]
     except ValidationError as error:
         raise ValueError(f"{key}={value}: {error.errors()[0]['msg'].lower()}; try {key}=...") from None
 

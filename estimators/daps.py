@@ -18,9 +18,10 @@ class DAPS(Categorical):
     bound around q, by weighted maximum likelihood over k samples per image, without a gradient through sampling. Any
     baseline that is constant over k cancels in the self-normalised weights, so none is offered.
 
-    Self-normalised weights make this the gradient of KL(q* || q) in the limit of k alone. Measured against enumeration
-    at k = 8, its mean differs from that gradient by 0.3 to 0.65 of its size (at k = 2: 0.7 to 0.9), and has a cosine of
-    0.95 with the gradient of the ELBO: what descends is between the two.
+    Self-normalised weights make this the gradient of KL(q* || q) in the limit of k alone. Against enumeration (256
+    codes on digits, steps 0 to 400, both posteriors: `bench gradients -e daps --k 2,8,32`) its mean differs from that
+    gradient by 0.5 to 0.85 of its size at k = 2, 0.1 to 0.6 at k = 8 and 0.03 to 0.26 at k = 32, and has a cosine of
+    0.77 to 0.98 with the gradient of the ELBO at k = 8: what it follows is between the two.
 
     `step_size` picks eta (nats) and, with it, the weights:
 

@@ -1,6 +1,6 @@
 import pytest
 
-from bench.text import decimals, seeds, typeset
+from bench.text import decimals, seeds, short, typeset
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,9 @@ def test_numbers_have_a_true_minus_and_a_dash_where_there_is_none():
 )
 def test_seeds_in_words(numbers, expected):
     assert seeds(numbers) == expected
+
+
+def test_counts_take_four_digits_at_most():
+    counts = (0, 512, 9999, 39_936, 8_000_000, 1_234_567)
+    assert [short(n) for n in counts] == ["0", "512", "9999", "39.94k", "8M", "1.235M"]
+    assert short(float("nan")) == "–"

@@ -28,13 +28,19 @@ if TYPE_CHECKING:
 def run(estimator: options.Estimators, given: Training) -> None:
     """Train and measure estimators; leaves a table and figures. The same command again continues."""
     work = prepare_run(estimator, given)
+    work.open()
+    run_to_its_end(work)
+
+
+def run_to_its_end(work: "Work") -> None:
+    """Of `bench run`, once its folder is open."""
     _carry_out(work)
     summarise(work.sweep)
     exit_if_any_failed(work.folder)
 
 
 def prepare_run(estimator: Sequence[str], given: Training, *, quiet: bool = False) -> "Work":
-    """All that `bench run` checks before the first run starts. Raises ValueError for what does not fit."""
+    """All that `bench run` checks before it writes anything. Raises ValueError for what does not fit."""
     work = Work(given, quiet=quiet)
     from bench.sweeps.plan import Variant
 
@@ -85,6 +91,7 @@ def ablate(
         budget=str(work.budget or ""),
     )
     work.plan(plan.variants, f"ablate-{name}-{work.name}", final_split="validation")
+    work.open()
     plan.write_record(work.folder)
     for reason, left_out in plan.left_out.items():
         typer.echo(f"without {', '.join(left_out)}: {reason}", err=True)
@@ -147,7 +154,8 @@ def tune(
 
 
 class Work:
-    """The way of every command that trains, from its options to finished runs: made, `load`, `plan`, `carry_out`.
+    """The way of every command that trains, from its options to finished runs: made, `load`, `plan`, `open`,
+    `carry_out`.
 
     Each step raises ValueError, in one line, for what does not fit or is not here; until all is planned and checked
     nothing is written. `quiet`: says nothing on stderr.
@@ -196,42 +204,47 @@ class Work:
         return f"{self.dataset.name.replace(':', '-')}-{self.preset.name}"
 
     def plan(self, variants: "Sequence[Variant]", name: str, final_split: "Split" = "test") -> None:
-        """Check all runs, and open their folder, results/`name` unless told. By runs whose `final_split` is validation
+        """Check all runs, for the folder results/`name` unless told. By runs whose `final_split` is validation
         something may be chosen."""
-        from bench import records
-        from bench.sweeps import budget, execute
+        from bench.sweeps import budget
         from bench.sweeps import plan as sweep
 
         self.folder = self.given.out or Path("results") / name
-        timings = self._timings() if self.budget and self.budget.unit == "seconds" else None
-        schedules = budget.Schedules(self.budget, timings) if self.budget else None
+        self._timings = self._timed() if self.budget and self.budget.unit == "seconds" else None
+        self._schedules = budget.Schedules(self.budget, self._timings) if self.budget else None
+        self._planned = functools.partial(
+            sweep.plan,
+            variants,
+            self.seeds,
+            preset=self.preset,
+            device=self.device,
+            dataset=self.dataset,
+            metrics=self.metrics,
+            absent=self.absent,
+            final_split=final_split,
+            schedules=self._schedules,
+        )
+        self.made = self._planned()
 
-        def planned() -> sweep.Sweep:
-            return sweep.plan(
-                variants,
-                self.seeds,
-                preset=self.preset,
-                device=self.device,
-                dataset=self.dataset,
-                metrics=self.metrics,
-                absent=self.absent,
-                final_split=final_split,
-                schedules=schedules,
-            )
+    def open(self) -> None:
+        """Make the folder a place for these runs."""
+        from bench import records
+        from bench.sweeps import execute
+        from bench.sweeps import plan as sweep
 
-        made = planned()
         records.open_sweep(self.folder)
-        if timings and timings.keep():
-            made = planned()
-        if schedules:
-            execute.remove(self.folder, schedules.superseded(self.seeds) - {run.digest for run in made.runs})
+        if self._timings and self._timings.keep():
+            self.made = self._planned()
+        if self._schedules:
+            now = {run.digest for run in self.made.runs}
+            execute.remove(self.folder, self._schedules.superseded(self.seeds) - now)
         for metric, reason in self.absent.items():
             self._say(f"without {metric}: {reason}")
         self.planned = made
         self._executor = self.place.executor(self.dataset, self.folder, self.device)
-        self.jobs = sweep.jobs(made, self.folder, self.given.checkpoint_every, self.given.tensorboard)
+        self.jobs = sweep.jobs(self.made, self.folder, self.given.checkpoint_every, self.given.tensorboard)
 
-    def _timings(self) -> "Timings":
+    def _timed(self) -> "Timings":
         from bench.sweeps.budget import Timings
 
         threads = self.place.threads_here(self.device)

@@ -21,6 +21,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     variants = {
         "gumbel_softmax:hard=false", "vq:gradient=rotation", "daps:step_size=vmpo", "daps:step_size=kl",
+        "daps:step_size=kl,per_image=true", "daps_local:step_size=kl,per_image=true",
         "decoupled_st:forward_temperature=2",
     }  # fmt: skip
     every = sorted({*CORE, *estimators.available(), *variants})

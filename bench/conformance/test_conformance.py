@@ -26,6 +26,11 @@ def test_loss_is_a_finite_scalar_with_detached_terms_and_counted_decodes(spec, k
     assert estimate.loss.shape == ()
     assert math.isfinite(estimate.loss.item())
     assert estimate.decodes == decoded
+    if estimator.policy_search:
+        assert estimate.eta is not None
+        assert estimate.eta.shape in ((), (3,))
+        assert (estimate.eta >= 0).all()
+        assert not estimate.eta.requires_grad
     for name, term in estimate.terms.items():
         assert term.shape == (), name
         assert not term.requires_grad, name

@@ -227,8 +227,8 @@ def error_against_decodes(sheet: Sheet) -> Drawing | None:
     """Mean squared error of gradients against the decoder evaluations they take; lines join numbers of samples."""
     caption = (
         f"Mean squared error of one draw of the gradient on {sheet.comparison.title}, relative to the squared norm of "
-        "the exact gradient, against decoder evaluations per image. Lines join the numbers of samples of one estimator. "
-        f"{_exact_gradient(sheet)}"
+        "the exact gradient, against decoder evaluations per image. Lines join the numbers of samples of one "
+        f"estimator. {_exact_gradient(sheet)}"
     )
     return _gradients(sheet, "decodes", "mse", caption)
 

@@ -253,6 +253,12 @@ def describe(name: str) -> Metric:
     return METRICS.get(name) or Metric(name, name, "1", "", "other", "", None)
 
 
+def definitions(kind: str) -> dict[str, dict[str, str]]:
+    """Of the metrics of one kind that have one, for config.json."""
+    found = [METRICS[name] for name in names(kind)]
+    return {one.name: {"definition": one.definition, "unit": one.unit} for one in found if one.definition}
+
+
 def readout(name: str) -> Readout:
     """Of which codes a metric is shown; `usage/3`, of one position, as `usage`."""
     return describe(name.partition("/")[0]).readout

@@ -11,7 +11,7 @@ from bench.metrics import catalogue
 from bench.metrics.catalogue import Metric, describe
 from bench.pages import _charts, _gallery, _terms
 from bench.pages._page import Article, Look, Section
-from bench.records import Comparison, Sweep
+from bench.records import Comparison, Sweep, planned
 from bench.tables.model import Cell, Model, model
 from bench.text import MISSING, counted, typed, typeset
 
@@ -44,7 +44,13 @@ def article(sweep: Sweep, comparison: Comparison, styles: Mapping[str, Look]) ->
     data = _charts.data(comparison, table, drawn, measured) if measured else None
     shared = {"comparison": comparison, "looks": looks, "data": data, "drawn": list(drawn), "measured": measured}
     title = f"Gradients: {comparison.title}" if len(comparison.gradients) else comparison.title
-    return Article(title, "", _facts(comparison), list(_sections(sweep, comparison, table, shared)), data)
+    return Article(
+        title,
+        planned.words(sweep.path, sweep.runs),
+        _facts(comparison),
+        list(_sections(sweep, comparison, table, shared)),
+        data,
+    )
 
 
 def _sections(sweep: Sweep, comparison: Comparison, table: Model, shared: dict[str, Any]) -> Iterator[Section]:
@@ -192,6 +198,7 @@ def _facts(comparison: Comparison) -> list[str]:
         values = {tuple(run.config.get(key) for key in keys) for run in comparison.compared if run.config}
         if len(values) == 1 and all(found := values.pop()):
             facts.append(words.format(*(typeset(n, 0) for n in found)))
+    facts.append(_terms.protocol(comparison.compared))
     if comparison.images:
         facts.append(f"{typeset(comparison.images[-1], 0)} {comparison.split} images")
     return facts

@@ -150,5 +150,6 @@ def _facts(study: Study) -> list[str]:
         facts.append(counted(len(study.conditions), "condition"))
     facts.append(counted(len({run.seed for run in study.runs})))
     facts.append(_terms.share((run for _, _, run in _named(study)), "done"))
+    facts.append(_terms.protocol(study.runs))
     images = [(n, condition.split) for condition in study.conditions for n in condition.images]
     return [*facts, f"{typeset(max(images)[0], 0)} {max(images)[1]} images"] if images else facts

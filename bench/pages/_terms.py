@@ -66,7 +66,7 @@ def of_runs(runs: Iterable[Run], settings: Callable[[Mapping[str, Any]], Mapping
         "warnings": warnings,
         "equal": [name for name, values in environment.items() if len(values) == 1],
         "sizes": "",
-        "shared": {name: values for name, values in chosen.items() if values[0][1] == len(started)},
+        "shared": {name: values for name, values in chosen.items() if values[0][0] and values[0][1] == len(started)},
         "environment": environment,
         "dataset": _facts(started, lambda run: run.provenance.get("dataset")),
         "absent": _facts(started, lambda run: run.provenance.get("absent")),
@@ -100,6 +100,12 @@ def _latent(config: Mapping[str, Any]) -> tuple[int, int] | None:
 def _bits(config: Mapping[str, Any]) -> float | None:
     latent = _latent(config)
     return latent[0] * math.log2(latent[1]) if latent and latent[1] > 0 else None
+
+
+def protocol(runs: Iterable[Run]) -> str:
+    """The version of docs/protocol.md that they followed; folders older than its number followed the first."""
+    found = {run.config.get("protocol", 1) for run in runs if run.config}
+    return f"protocol {_span(found, str)}" if found else "protocol unknown"
 
 
 def _span(values: Iterable[Any], show: Callable[[Any], str]) -> str:

@@ -171,10 +171,8 @@ def _as_defined(frame: Table) -> Table:
     found: dict[str, list[str]] = {"sample": [], "mode": []}
     for name in frame["metric"].unique():
         found[catalogue.readout(str(name))].append(name)
-    mode, sample = (
-        (frame["readout"] == readout) & frame["metric"].isin(found[readout]) for readout in ("mode", "sample")
-    )
-    return mode | sample
+    of = {readout: (frame["readout"] == readout) & frame["metric"].isin(names) for readout, names in found.items()}
+    return of["sample"] | of["mode"]
 
 
 def with_left_out(values: Table, ended: Table) -> Table:

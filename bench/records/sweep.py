@@ -22,7 +22,7 @@ from bench.metrics.catalogue import METRICS
 from bench.records._rows import HELD_OUT, Table, joined, tidy, with_left_out
 from bench.records.folder import BASELINE, RUN_COLUMNS
 from bench.records.methods import METHOD, SETTING, Method, Run, by_method, in_order, read_runs, runs_of
-from bench.records.table import COLUMNS, VALUE_COLUMNS, load
+from bench.records.table import COLUMNS, load
 from bench.text import endings, seeds
 
 AXES = {"step": "steps", "images": "images", "decodes": "decoder evaluations", "seconds": "s"}
@@ -156,13 +156,13 @@ class Comparison:
         """What each finished run cost in all: values of the metrics `decodes`, `images`, `seconds`. VALUE_COLUMNS."""
         ends = self.ends
         found = [ends.assign(metric=axis, value=ends[axis], n=ends["images"]) for axis in AXES if axis in METRICS]
-        return joined(found).assign(ended="done").reindex(columns=list(VALUE_COLUMNS))
+        return joined(found)
 
     @functools.cached_property
     def ends(self) -> Table:
-        """A row of `curves` per run that trained, of its last evaluation."""
-        trained = self.curves[self.curves["step"] > 0].sort_values("step", kind="stable")
-        return trained.drop_duplicates("run", keep="last", ignore_index=True)
+        """A row of `finals` per finished run that trained: what it had cost at its end."""
+        trained = self.finals[(self.finals["ended"] == "done") & (self.finals["step"] > 0)]
+        return trained.sort_values("step", kind="stable").drop_duplicates("run", keep="last", ignore_index=True)
 
     @functools.cached_property
     def equal_cost(self) -> list[str]:

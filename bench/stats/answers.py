@@ -126,12 +126,14 @@ class Answer:
     """Each family at the best of its settings; empty if there is only one."""
     between_settings: str
     """Empty if that says the same."""
+    costs: str
+    """At which it holds."""
     noise: str
     """How far seeds lie apart."""
 
     @property
     def sentences(self) -> list[str]:
-        return [part for part in (self.between_families, self.between_settings, self.noise) if part]
+        return [part for part in (self.between_families, self.between_settings, self.costs, self.noise) if part]
 
 
 def measured(study: Study) -> list[str]:
@@ -166,7 +168,7 @@ def _answer(study: Study, condition: Condition, metric: str) -> Answer | None:
     of_all = f"Of all settings {_inside(winner.sentence)}" if among else winner.sentence
     if among and among.sentence == winner.sentence:
         of_all = ""
-    return Answer(condition.condition, between, of_all, _noise(condition, metric, winner))
+    return Answer(condition.condition, between, of_all, costs(condition), _noise(condition, metric, winner))
 
 
 def _inside(sentence: str) -> str:

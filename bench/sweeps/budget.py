@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import signal
 import statistics
 import sys
 import time
@@ -25,7 +26,7 @@ from bench.training.cuda_graph import recorder
 from bench.training.step import Trainer
 
 Unit = Literal["decodes", "images", "steps", "seconds"]
-UNITS: tuple[Unit, ...] = get_args(Unit)
+UNITS: dict[str, Unit] = {unit: unit for unit in get_args(Unit)}
 EXAMPLES = "decodes=8e6, images=1e6, steps=2000 or seconds=60, of each run"
 FILE = "budget.json"
 """In the folder of a sweep: how long a step of each kind of run took here, which is what its steps follow from."""
@@ -57,7 +58,7 @@ class Budget:
 def parse(text: str) -> Budget:
     """What was typed after --budget. Raises ValueError for anything but a unit and a number above 0."""
     name, equals, amount = (part.strip() for part in text.partition("="))
-    unit: Unit | None = next((unit for unit in UNITS if unit == name), None)
+    unit = UNITS.get(name)
     if not equals:
         raise ValueError(f"--budget {text} has no unit; try {EXAMPLES}")
     if unit is None:
@@ -127,7 +128,8 @@ class Schedules:
         batch = config.batch_size
         if self.budget.unit == "seconds":
             assert self.timings is not None
-            if before := self.timings.seconds_before(config):
+            before = self.timings.seconds_before(config)
+            if before is not None and before <= self.budget.amount:
                 self._before.append(self._lasting(config, before, typed))
             cost = self.timings.seconds(config, pixels)
         elif self.budget.unit == "decodes":
@@ -199,6 +201,9 @@ def seconds_per_step(config: RunConfig, dataset: Dataset, pixels: PixelStatistic
 
 
 def _time(config: RunConfig, dataset: Dataset, pixels: PixelStatistics, threads: int) -> float:
+    """In the process."""
+    # Ctrl-C reaches every process of the terminal, and is for the first one to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
     device = torch.device(config.device)
     trainer = Trainer(config, build(config, dataset.shape, pixels).to(device), recorder(config.device))

@@ -11,6 +11,7 @@ from bench.build import PixelStatistics, build, skip_reason
 from bench.config import Posterior, Preset, RunConfig, Split, resolve
 from bench.data import Dataset, pixel_statistics
 from bench.machine.provenance import of_code
+from bench.metrics.catalogue import definitions
 from bench.metrics.images import provenance as metric_provenance
 from bench.sweeps.budget import Schedules
 from bench.training.run import Job
@@ -133,7 +134,8 @@ def problem(config: RunConfig, shape: tuple[int, int, int]) -> str:
 
 def jobs(sweep: Sweep, out: Path, checkpoint_every: int | None = None, tensorboard: bool = False) -> list[Job]:
     """The plan as work to be done: the mean image's score first, then every run."""
-    provenance = {**of_code(), "metrics": metric_provenance(sweep.image_metrics), "absent": dict(sweep.absent)}
+    measured = {**metric_provenance(sweep.image_metrics), **definitions("code")}
+    provenance = {**of_code(), "metrics": measured, "absent": dict(sweep.absent)}
     common = sweep.pixels, sweep.image_metrics, provenance, checkpoint_every, tensorboard
     made = [
         Job(out.absolute(), config, *common, impossible=sweep.impossible.get(config.digest, ""))

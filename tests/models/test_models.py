@@ -136,16 +136,53 @@ def test_relaxed_one_hots_embed_like_their_indices():
     torch.testing.assert_close(posterior.replay(hot), posterior.replay(codes))
 
 
-def test_gaussian_agrees_with_torch_distributions_and_clips_the_variance():
+@pytest.mark.parametrize("variance", ["smooth", "clipped"])
+def test_gaussian_agrees_with_torch_distributions_and_bounds_the_variance(variance):
     mean, std = torch.tensor([100.0, 50.0]), torch.tensor([20.0, 30.0])
-    likelihood = models.Gaussian(mean, std, 0.1, 4.0)
+    likelihood = models.Gaussian(mean, std, 0.1, 4.0, variance)
     image = torch.randint(0, 256, (3, 2, 4, 4), dtype=torch.uint8)
     x = likelihood.data(image)
     torch.testing.assert_close(x * std[:, None, None] + mean[:, None, None], image.float())
     params = torch.randn(5, 3, 4, 4, 4) * 3
-    scale = params[:, :, 2:].exp().clamp(0.1, 4.0).sqrt()
+    free = params[:, :, 2:]
+    variances = {"clipped": free.exp().clamp(0.1, 4.0), "smooth": 0.1 + 1 / (1 / 3.9 + (-free).exp())}
+    scale = variances[variance].sqrt()
     expected = distributions.Normal(params[:, :, :2], scale).log_prob(x).sum((-3, -2, -1))
     torch.testing.assert_close(likelihood.log_prob(params, x), expected, rtol=1e-5, atol=1e-4)
+
+
+def slope_of(likelihood: models.Gaussian, error: float, free: float) -> float:
+    """Of log p(x|z) of one pixel whose mean is off by `error`, in what its variance is made of."""
+    params = torch.tensor([0.0, free]).reshape(1, 2, 1, 1).requires_grad_()
+    likelihood.log_prob(params, torch.full((1, 1, 1, 1), error)).sum().backward()
+    assert params.grad is not None
+    return params.grad[0, 1].item()
+
+
+@pytest.mark.parametrize("depth", [0.5, 2.0, 6.0, 30.0])
+def test_a_pixel_under_the_floor_can_come_back_and_its_gradient_is_that_of_the_likelihood(depth):
+    one = torch.ones(1)
+    smooth, clipped = (models.Gaussian(0 * one, one, 0.1, 1e3, variance) for variance in ("smooth", "clipped"))
+    under = math.log(0.1) - depth
+    # too wrong for the smallest variance, and right enough for it
+    assert slope_of(smooth, 1.0, under) > 0 > slope_of(smooth, 0.1, under)
+    assert slope_of(clipped, 1.0, under) == slope_of(clipped, 0.1, under) == 0
+    variance = 0.1 + math.exp(under)
+    expected = 0.5 * (1 / variance - 1) / variance * math.exp(under)
+    assert slope_of(smooth, 1.0, under) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("variance", ["smooth", "clipped"])
+def test_the_variance_stays_within_its_bounds_however_large_its_parameter(variance):
+    one = torch.ones(1)
+    likelihood = models.Gaussian(0 * one, one, 1e-3, 1e3, variance)
+    for free, bound in ((-1e4, 1e-3), (1e4, 1e3)):
+        params = torch.tensor([0.0, free]).reshape(1, 2, 1, 1).requires_grad_()
+        found = likelihood.log_prob(params, torch.zeros(1, 1, 1, 1))
+        found.sum().backward()
+        assert found.item() == pytest.approx(-0.5 * math.log(2 * math.pi * bound), rel=1e-4)
+        assert params.grad is not None
+        assert params.grad.isfinite().all()
 
 
 def test_bernoulli_agrees_with_torch_distributions_on_binarised_pixels():

@@ -45,7 +45,7 @@ def test_the_page_says_first_who_won_and_that_two_seeds_cannot_tell(page):
 def test_the_command_line_says_what_the_page_says(written, page):
     answer, _ = written
     shown = words(page.section("s0-answer"))
-    assert len(answer) == 3
+    assert len(answer) == 4
     for sentence in answer:
         assert sentence in shown
 

@@ -136,6 +136,22 @@ def test_tidy_keeps_what_comparisons_are_made_of():
     assert table["metric"].dtype == object or str(table["metric"].dtype) in ("str", "string")
 
 
+def test_every_metric_is_read_of_the_codes_that_it_is_defined_on(sweep):
+    """A sampled code uses the whole codebook for no better reason than noise."""
+    folder = add_run(sweep, "daps", psnr=20.0, metrics={"entropy": 7.0, "usage": 0.25, "usage/1": 0.5}, positions=0)
+    other = {"step": 100, "images": 1, "decodes": 1, "seconds": 1.0, "split": "test", "n": 1, "value": 99.0}
+    rows = [("psnr", "mode"), ("entropy", "mode"), ("usage", "sample"), ("usage/1", "sample")]
+    folder.joinpath("rows.jsonl").open("a").writelines(
+        json.dumps({**other, "metric": metric, "readout": readout}) + "\n" for metric, readout in rows
+    )
+    one = only(sweep)
+    means = {metric: found[0] for metric, found in one.means.items() if catalogue.find(metric).kind != "cost"}
+    assert means == {"psnr": 20.0, "entropy": 7.0, "usage": 0.25}
+    assert one.by_position["value"].tolist() == [0.5]
+    assert {catalogue.readout(name) for name in ("usage", "usage/3", "perplexity/0")} == {"mode"}
+    assert {catalogue.readout(name) for name in ("psnr", "entropy", "of_a_plugin/2")} == {"sample"}
+
+
 # methods
 
 

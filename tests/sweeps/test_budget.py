@@ -10,8 +10,11 @@ from helpers.configs import DIGITS, PIXELS, SPECS, config
 from bench import records
 from bench.build import skip_reason
 from bench.config import Posterior, Preset
+from bench.records.folder import RunFolder
 from bench.sweeps import budget as budgets
 from bench.sweeps.budget import Budget, Schedules, Timings, decodes_per_image, parse
+from bench.sweeps.execute import remove
+from bench.sweeps.executors import Place
 from bench.sweeps.plan import Variant, jobs, plan
 from bench.training.run import perform
 from bench.training.step import Trainer
@@ -270,3 +273,31 @@ def test_budget_json_is_for_people_too(clock, tmp_path):
 def test_the_text_of_a_budget_is_read_as_that_budget(text):
     assert str(parse(text)) == text
     assert parse(str(Budget("steps", 1e21))) == Budget("steps", 1e21)
+
+
+def test_a_grid_cannot_decide_steps_that_a_budget_decides(bench, tmp_path):
+    arguments = ["ablate", "mine", "--grid", "steps=5,6", "-e", "daps", "--dataset", "digits", "--budget", "images=1e4"]
+    code, _, err = bench(*arguments)
+    assert code == 2
+    assert err == "bench: the steps follow from --budget images=10000; leave out either it or steps\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["ray", "slurm"])
+def test_a_budget_in_seconds_is_for_runs_on_this_machine(place):
+    with pytest.raises(ValueError, match=f"--executor {place} trains on others; try --budget decodes="):
+        Place(place).threads_here("cpu")
+
+
+@pytest.mark.parametrize(("options", "threads"), [({"threads": 3}, 3), ({"workers": 10_000}, 1)])
+def test_steps_are_timed_with_the_threads_of_a_run(options, threads):
+    assert Place("local", **options).threads_here("cpu") == threads
+
+
+def test_runs_that_a_new_timing_replaces_are_removed_unless_they_are_under_way(tmp_path):
+    for run in ("old", "kept"):
+        RunFolder(tmp_path, run).queue({"run": run})
+    remove(tmp_path, ["old", "never there"])
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["kept"]
+    with RunFolder(tmp_path, "kept").lock(), pytest.raises(ValueError, match="kept is under way in another process"):
+        remove(tmp_path, ["kept"])

@@ -1,6 +1,7 @@
 """Tables of final values mark by their stated rule, and nothing that a user named breaks them."""
 
 import io
+import re
 
 import numpy as np
 import pandas as pd
@@ -76,6 +77,20 @@ def test_the_terminal_shows_spread_marks_and_runs_and_reads_no_markup(folder, tm
     assert "★ best mean, ≈ not separable from the best" in text
     assert "5 done" in text
     assert "[red]x[/]" in printed(sweep(tmp_path / "odd", {"[red]x[/]": near(3.0)}))
+
+
+def test_every_method_says_what_it_spent_beside_its_score(tmp_path):
+    made = new_sweep(tmp_path / "sweep")
+    for seed in range(2):
+        add_run(made, "daps", seed=seed, decodes_per_image=8)
+        add_run(made, "vq", seed=seed, steps=(0, 80_000))
+    rows = {line.split()[0]: line.split() for line in printed(made).splitlines() if line.strip()}
+    head = next(line for line in printed(made).splitlines() if "PSNR" in line)
+    assert re.search(r"decodes  images  training time \[s\]  runs", head)
+    assert rows["daps"][-6:] == ["25.6k", "3200", "1.0", "±0.0", "2", "done"]
+    assert rows["vq"][-6:-3] == ["2.56M", "2.56M", "800.0"]
+    assert "Not compared at equal cost: steps (100 to 80k)" in printed(made)
+    assert "Not compared at equal cost: steps (100 to 80k)" in tables.write(records.read(made))
 
 
 @pytest.mark.parametrize("width", [60, 100, 160])

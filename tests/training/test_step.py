@@ -54,14 +54,12 @@ def test_realised_kl_is_between_the_distributions_that_codes_are_drawn_from(temp
     before, movement = copy.deepcopy(made.task), Movement(made.task, IMAGES)
     made.update(IMAGES, 0)
     found = movement.realised_kl(noise_generator(0, "movement", torch.device("cpu")))
+    x, code = made.task.model.likelihood.data(IMAGES), torch.zeros(1, 12, 4)
     with torch.no_grad():
         new, old = (
-            torch.distributions.Categorical(
-                logits=task.model.encode(task.model.likelihood.data(IMAGES))[0].replay(torch.zeros(1, 12, 4))
-                / temperature
-            )
+            torch.distributions.Categorical(logits=task.model.encode(x)[0].replay(code) / temperature)
             for task in (made.task, before)
         )
-        wanted = torch.distributions.kl_divergence(new, old).sum(-1).mean().item()
+    wanted = torch.distributions.kl_divergence(new, old).sum(-1).mean().item()
     assert wanted > 0
     assert found == pytest.approx(wanted, rel=1e-3)
