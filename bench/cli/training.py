@@ -137,12 +137,14 @@ def tune(
     )
     seeds, work.seeds = work.seeds, range(SEED, SEED + 1)
     work.plan(plan.variants, f"tune-{work.name}", final_split="validation")
-    plan.write_record(work.folder, work.planned.firsts, fresh=given.fresh)
+    work.open()
+    plan.write_record(work.folder, work.made.firsts, fresh=given.fresh)
     _carry_out(work)
     again = tuning.confirmations(read_tuning(work.folder, work.rows), plan.searches, work.overrides)
     if again:
         work.seeds = range(SEED + 1, SEED + 1 + len(seeds))
         work.plan(again, f"tune-{work.name}", final_split="validation")
+        work.open()
         _carry_out(work)
     found = read_tuning(work.folder, work.rows)
     drawn = figures.draw(found, work.folder / "figures")
@@ -240,7 +242,6 @@ class Work:
             execute.remove(self.folder, self._schedules.superseded(self.seeds) - now)
         for metric, reason in self.absent.items():
             self._say(f"without {metric}: {reason}")
-        self.planned = made
         self._executor = self.place.executor(self.dataset, self.folder, self.device)
         self.jobs = sweep.jobs(self.made, self.folder, self.given.checkpoint_every, self.given.tensorboard)
 
