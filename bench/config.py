@@ -3,8 +3,10 @@
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
@@ -50,7 +52,7 @@ class Identity(BaseModel):
 class Settings(BaseModel):
     """What presets and `--set key=value` may set."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: Positive
     batch_size: Positive
@@ -151,22 +153,50 @@ def preset_file(family: str) -> dict[str, dict[str, Any]]:
 
     Raises ValueError, naming the file and the key, for what no run could be made of.
     """
-    content = _sections(family)
-    defaults = content.pop("defaults", {})
-    found = {name: _over(defaults, section) for name, section in content.items()}
-    for name, preset in found.items():
-        _check_preset(f"presets/{family}.yaml, {name}", preset)
-    return found
+    where, sections = f"presets/{family}.yaml", _shipped(family)
+    return {name: _whole(where, name, sections) for name in sections if name != "defaults"}
 
 
-def _sections(family: str) -> dict[str, dict[str, Any]]:
+def own_preset(path: Path) -> tuple[str, dict[str, Any]]:
+    """The one preset of a file that somebody wrote, such as `bench tune`, and its name.
+
+    Raises ValueError, naming the file and the key, as `preset_file` does, or where there is not one new preset.
+    """
+    try:
+        text = path.read_text()
+        content = yaml.safe_load(text)
+    except OSError as error:
+        raise ValueError(
+            f"--preset {path} cannot be read ({error.strerror}); try the tuned.yaml of bench tune"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"--preset {path} is no YAML: {' '.join(str(error).split())}") from None
+    names = [name for name in content if name not in ("extends", "defaults")] if isinstance(content, dict) else []
+    shipped = {name for entry in DATASETS.values() for name in _shipped(entry.presets)}
+    if len(names) != 1 or names[0] in shipped or not re.fullmatch(r"[\w.-]+", str(names[0])):
+        words = f"has {', '.join(map(str, names)) or 'nothing'}"
+        raise ValueError(f"--preset {path} {words}; a file holds one preset with a name of its own, such as tuned")
+    return names[0], _whole(str(path), names[0], _sections(str(path), content))
+
+
+def _shipped(family: str) -> dict[str, dict[str, Any]]:
+    return _sections(f"presets/{family}.yaml", yaml.safe_load((PRESETS / f"{family}.yaml").read_text()) or {})
+
+
+def _whole(where: str, name: str, sections: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """One of the sections over the defaults, checked."""
+    preset = _over(sections.get("defaults", {}), sections[name])
+    _check_preset(f"{where}, {name}", preset)
+    return preset
+
+
+def _sections(where: str, content: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """As they are written, `extends` resolved."""
-    where = f"presets/{family}.yaml"
-    content = yaml.safe_load((PRESETS / f"{family}.yaml").read_text()) or {}
+    content = dict(content)
     parent = content.pop("extends", None)
     if parent is not None and parent not in (known := sorted({entry.presets for entry in DATASETS.values()})):
         raise ValueError(f"{where}: extends: no presets {parent!r}; {nearest(parent, known)}")
-    merged = _sections(parent) if parent else {}
+    merged = _shipped(parent) if parent else {}
     for name, section in content.items():
         if not isinstance(section, dict):
             raise ValueError(f"{where}: {name}: no mapping of settings; {nearest(name, ['extends', 'defaults'])}")
@@ -191,12 +221,12 @@ def _check_preset(where: str, preset: Mapping[str, Any]) -> None:
         raise ValueError(f"{where}: seeds={preset.get('seeds')}: a whole number, here or in defaults, such as 3")
     _check_settings(where, settings)
     for rule in preset["rules"]:
-        _check_keys(f"{where}: rules", rule, ("estimator", "posterior", "arguments", "set"))
+        _check_keys(f"{where}: rules", rule, ("estimator", "posterior", "arguments", "set", "source"))
         name, posterior = rule.get("estimator", ""), rule.get("posterior", "factorised")
         if posterior not in get_args(Posterior):
             raise ValueError(f"{where}: rules: posterior {posterior!r}; {nearest(posterior, get_args(Posterior))}")
         try:
-            estimators.parse(name, {name: rule.get("arguments", {})})
+            estimators.parse(name, {name.partition(":")[0]: rule.get("arguments", {})})
         except ValueError as error:
             raise ValueError(f"{where}: rules: {error}") from None
         _check_keys(f"{where}: rules: set", rule.get("set", {}), SETTABLE)
@@ -224,7 +254,7 @@ def check_setting(key: str, value: object) -> None:
     """Raises ValueError for a value that no run can have, whatever else it has."""
     field: Any = Settings.model_fields[key]
     try:
-        TypeAdapter(Annotated[field.annotation, field]).validate_python(value)  # type: ignore[valid-type]
+        TypeAdapter(Annotated[field.annotation, field], config=ConfigDict(allow_inf_nan=False)).validate_python(value)  # type: ignore[valid-type]
     except ValidationError as error:
         raise ValueError(f"{key}={value}: {error.errors()[0]['msg'].lower()}; try {key}=...") from None
 
@@ -238,29 +268,39 @@ class Preset:
     """Settings of one preset for one dataset, with the rules that adapt them to an estimator and a posterior."""
 
     def __init__(self, dataset: str, name: str) -> None:
-        """Raises ValueError for a name that is not a preset."""
-        found = preset_file(find(dataset).presets)
-        if name not in found:
-            raise ValueError(f"unknown preset {name!r}; {nearest(name, found)}")
-        self.name = name
-        self.settings = {key: value for key, value in found[name].items() if key not in ("seeds", "rules")}
-        self.rules: list[dict[str, Any]] = found[name]["rules"]
-        self.seeds: int = found[name]["seeds"]
+        """`name` may be the path of a file, as of `own_preset`. Raises ValueError for what is neither."""
+        self.family = find(dataset).presets
+        if name.endswith((".yaml", ".yml")):
+            self.name, chosen = own_preset(Path(name))
+        else:
+            found = preset_file(self.family)
+            if name not in found:
+                raise ValueError(f"unknown preset {name!r}; {nearest(name, found)}; or the path of a .yaml file")
+            self.name, chosen = name, found[name]
+        self.settings = {key: value for key, value in chosen.items() if key not in ("seeds", "rules")}
+        self.rules: list[dict[str, Any]] = chosen["rules"]
+        self.seeds: int = chosen["seeds"]
 
-    def _ruled(self, name: str, posterior: str, part: Literal["arguments", "set"]) -> dict[str, object]:
+    def _ruled(self, estimator: str, posterior: str, part: Literal["arguments", "set"]) -> dict[str, object]:
+        """A rule for `vq` is for all of these, one for `vq:codebook=ema` for those that have that argument."""
+        given = estimators.parse(estimator)
         found: dict[str, object] = {}
         for rule in self.rules:
-            if rule["estimator"] == name and rule.get("posterior", posterior) == posterior:
+            spec = estimators.parse(rule["estimator"])
+            alike = spec.name == given.name and set(spec.arguments) <= set(given.arguments)
+            if alike and rule.get("posterior", posterior) == posterior:
                 found |= rule.get(part, {})
         return found
 
-    def arguments(self, posterior: str) -> dict[str, dict[str, object]]:
-        """Estimator arguments by estimator name, for `estimators.parse`."""
-        return {rule["estimator"]: self._ruled(rule["estimator"], posterior, "arguments") for rule in self.rules}
+    def arguments(self, posterior: str, estimator: str = "") -> dict[str, dict[str, object]]:
+        """Estimator arguments by estimator name, for `estimators.parse`; those for what was typed, if it is given."""
+        names = {rule["estimator"].partition(":")[0] for rule in self.rules}
+        typed = estimator.partition(":")[0]
+        return {name: self._ruled(estimator if name == typed else name, posterior, "arguments") for name in names}
 
-    def run_settings(self, name: str, posterior: str) -> dict[str, object]:
-        """RunConfig fields for one estimator."""
-        return {**self.settings, **self._ruled(name, posterior, "set")}
+    def run_settings(self, estimator: str, posterior: str) -> dict[str, object]:
+        """RunConfig fields for one estimator, as it was typed."""
+        return {**self.settings, **self._ruled(estimator, posterior, "set")}
 
 
 def parse_settings(pairs: list[str]) -> dict[str, object]:
@@ -296,9 +336,9 @@ def resolve(
 
     Raises ValueError, in one line, for whatever does not fit.
     """
-    arguments = preset.arguments(posterior)
+    arguments = preset.arguments(posterior, estimator)
     spec = estimators.parse(estimator, arguments)
-    settings = {**preset.run_settings(spec.name, posterior), **overrides}
+    settings = {**preset.run_settings(estimator, posterior), **overrides}
     if settings["length"] is None:
         settings["length"] = _default_length(*shape[1:])
     if settings.get("eval_beta") is None:

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import math
 import re
 import types
 import typing
@@ -123,7 +124,10 @@ def coerce(label: str, value: object, hint: object) -> object:
         return words[str(value).lower()]
     assert isinstance(hint, type)
     try:
-        return value if isinstance(value, hint) else hint(typing.cast(str, value))
-    except (TypeError, ValueError):
-        kind = {int: "a whole number", float: "a number"}.get(hint, hint.__name__)
+        found = value if isinstance(value, hint) else hint(typing.cast(str, value))
+        if isinstance(found, float) and not math.isfinite(found):
+            raise ValueError
+        return found
+    except (TypeError, ValueError, OverflowError):
+        kind = {int: "a whole number", float: "a finite number"}.get(hint, hint.__name__)
         raise ValueError(f"{label}={value} is not {kind}; try {label.rpartition(':')[2]}=...") from None

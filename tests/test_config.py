@@ -5,7 +5,7 @@ from helpers.configs import config
 
 import estimators
 from bench import config as configs
-from bench.config import SETTABLE, Identity, Preset, RunConfig, Settings, parse_settings, preset_file, presets
+from bench.config import SETTABLE, Identity, Preset, RunConfig, Settings, parse_settings, preset_file, presets, resolve
 from bench.data import DATASETS
 
 
@@ -181,7 +181,7 @@ def test_a_preset_file_without_mistakes_is_read(written):
         ("daps", "dapps", "quick: rules: unknown estimator 'dapps'; did you mean daps?"),
         ("estimator: daps, ", "", "quick: rules: unknown estimator ''"),
         ("{eta", "{etaa", "quick: rules: daps has no argument 'etaa'; did you mean eta?"),
-        ("eta: 1.0", "eta: big", "quick: rules: daps:eta=big is not a number"),
+        ("eta: 1.0", "eta: big", "quick: rules: daps:eta=big is not a finite number"),
         ("{lr: 0.002", "{lrr: 0.002", "quick: rules: set: no key 'lrr'; did you mean lr?"),
         ("{lr: 0.002", "{lr: fast", "quick: rules: daps: lr=fast: "),
         ("{lr: 0.002", "{device: cpu", "quick: rules: set: no key 'device'"),
@@ -200,3 +200,71 @@ def test_a_mistake_in_a_preset_file_is_named_with_what_fits(written, right, wron
     with pytest.raises(ValueError, match=rf"^presets/.*{re.escape(words)}") as error:
         written(text)
     assert "\n" not in str(error.value)
+
+
+OWN = """
+extends: digits
+tuned:
+  steps: 20
+  seeds: 2
+  lr: 0.002
+  batch_size: 32
+  eval_every: 10
+  log_every: 10
+  rules:
+    - {estimator: vq, arguments: {decay: 0.9}, set: {lr: 0.001}, source: bench tune}
+    - {estimator: "vq:codebook=ema", arguments: {decay: 0.999}, set: {lr: 0.003}}
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    def written(text: str) -> str:
+        (tmp_path / "tuned.yaml").write_text(text)
+        return str(tmp_path / "tuned.yaml")
+
+    return written
+
+
+def test_a_preset_may_be_a_file_that_extends_the_shipped_ones(own):
+    preset = Preset("digits", own(OWN))
+    assert (preset.name, preset.seeds, preset.settings["vocab"]) == ("tuned", 2, 64)
+    given = {
+        "posterior": "factorised",
+        "seed": 0,
+        "device": "cpu",
+        "dataset": "digits",
+        "fingerprint": "",
+        "metrics": (),
+    }
+    made = {
+        spec: resolve(estimator=spec, preset=preset, shape=(1, 8, 8), overrides={}, **given)
+        for spec in ("vq", "vq:gradient=rotation", "vq:codebook=ema", "vq:codebook=ema,gradient=rotation", "fsq")
+    }
+    assert {config.preset for config in made.values()} == {"tuned"}
+    # the canonical form says what differs from the preset
+    assert [config.estimator for config in made.values()] == list(made)
+    assert [config.arguments.get("decay") for config in made.values()] == [0.9, 0.9, 0.999, 0.999, None]
+    assert [config.lr for config in made.values()] == [0.001, 0.001, 0.003, 0.003, 0.002]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "words"),
+    [
+        ("tuned:", "quick:", "has quick; a file holds one preset with a name of its own"),
+        ("tuned:", "other: {}\ntuned:", "has other, tuned; a file holds one preset"),
+        ("tuned:", "[", "is no YAML"),
+        ("decay", "decai", "tuned: rules: vq has no argument 'decai'"),
+        ("extends: digits", "extends: digit", "no presets 'digit'"),
+        ("steps: 20", "step: 20", "no key 'step'"),
+    ],
+)
+def test_a_mistake_in_a_file_of_ones_own_is_one_line(own, right, wrong, words):
+    with pytest.raises(ValueError, match=re.escape(words)) as error:
+        Preset("digits", own(OWN.replace(right, wrong)))
+    assert "\n" not in str(error.value)
+
+
+def test_a_preset_file_that_is_not_there_is_said_so():
+    with pytest.raises(ValueError, match=r"--preset nowhere\.yaml cannot be read"):
+        Preset("digits", "nowhere.yaml")

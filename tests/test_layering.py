@@ -29,6 +29,7 @@ ROOMS = (
     "pages",
     "sweeps",
     "ablation",
+    "tuning",
     "gradients",
     "speed",
     "conformance",

@@ -4,11 +4,14 @@ import atexit
 import gc
 import signal
 import sys
+from typing import Any
 
 import typer
 
 from bench.cli import machine, protocol, results, training
 
+UsageError: Any = typer.BadParameter.__base__
+"""Of click, which typer has or is."""
 app = typer.Typer(
     help="Compare gradient estimators for discrete latent variables on equal terms.",
     no_args_is_help=True,
@@ -17,7 +20,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in (
-    *(training.run, training.ablate, results.status, results.report, results.table, results.plot, results.diff),
+    *(
+        training.run,
+        training.ablate,
+        training.tune,
+        results.status,
+        results.report,
+        results.table,
+        results.plot,
+        results.diff,
+    ),
     *(machine.list_, machine.doctor, machine.fetch, machine.speed, machine.gradients),
 ):
     app.command(command.__name__.rstrip("_"))(command)
@@ -39,7 +51,20 @@ def main() -> None:
     # being told to end is as good a reason to keep everything as Ctrl-C
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        app()
+        code = app(standalone_mode=False)
     except ValueError as error:
         typer.echo(f"bench: {error}", err=True)
         sys.exit(2)
+    except UsageError as error:
+        typer.echo(_in_one_line(error), err=True)
+        sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _in_one_line(error: Any) -> str:
+    """What was typed wrong, and where to read what fits; of a command without any word, its help."""
+    message, context = error.format_message(), error.ctx
+    if message.startswith("Usage:"):
+        return message
+    where = context.command_path if context else "bench"
+    return f"bench: {' '.join(message.split()).rstrip('.')}; see {where} --help"

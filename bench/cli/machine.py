@@ -58,7 +58,9 @@ def speed(
     precision: Annotated[
         Literal["float32", "bfloat16"], typer.Option(help="what the networks multiply in")
     ] = "float32",
-    write: Annotated[Path | None, typer.Option(help="also write FOLDER/speed.md and speed.json")] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="also write FOLDER/speed.md and speed.json", **options.AsPath)
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="say what got slower than results/reference/speed.md")] = False,
 ) -> None:
     """Time a training step against its arithmetic, and the loop around it."""
@@ -102,8 +104,12 @@ def gradients(
     seed: Annotated[int, typer.Option(min=0, help="of network, data and noise")] = 0,
     image_size: options.ImageSize = None,
     settings: options.Settings = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="measure on results/NAME/runs/RUN instead")] = None,
-    out: Annotated[Path | None, typer.Option(help="folder [default: results/gradients-DATASET]")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="measure on results/NAME/runs/RUN instead", **options.AsPath)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder [default: results/gradients-DATASET]", **options.AsPath)
+    ] = None,
 ) -> None:
     """Measure bias and variance of gradients: against enumeration, or on the checkpoint of a run."""
     import torch

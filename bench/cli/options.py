@@ -3,7 +3,7 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -30,11 +30,25 @@ Estimators = Annotated[
         help="names and groups (see bench list groups), such as core,daps:k=16; may be repeated",
     ),
 ]
-PresetName = Annotated[str, typer.Option(help="quick, standard, paper, or another that bench list presets names")]
+PresetName = Annotated[
+    str, typer.Option(help="quick, standard, paper, another that bench list presets names, or a file")
+]
 PosteriorName = Annotated[PosteriorChoice, typer.Option(help="how q(z|x) factorises over positions")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where to train")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="key=value of any setting; may be repeated")]
-Folder = Annotated[Path, typer.Argument(help="results/NAME")]
+
+
+def path(text: str) -> Path:
+    """What was typed, with `~` spelled out, which a shell leaves alone in quotes and behind `=`."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise typer.BadParameter(f"{text} begins with the home of somebody not known here") from None
+
+
+AsPath: Mapping[str, Any] = {"parser": path, "metavar": "PATH"}
+"""How every path is read."""
+Folder = Annotated[Path, typer.Argument(help="results/NAME", **AsPath)]
 
 _REQUIRED, _KEYWORD = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
 _AtLeast1 = functools.partial(typer.Option, min=1)
@@ -88,7 +102,7 @@ class Training:
 def training(folder: str, **defaults: object) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorates a command with a parameter `given: Training`, which becomes an option per field. `folder` says in the
     help where it leaves its results unless told; `defaults` replace those of fields."""
-    out = Annotated[Path | None, typer.Option(help=f"folder [default: {folder}]")]
+    out = Annotated[Path | None, typer.Option(help=f"folder [default: {folder}]", **AsPath)]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = [one for one in inspect.signature(command).parameters.values() if one.name != "given"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import Training
+from bench.cli.options import AsPath, Training
 
 if TYPE_CHECKING:
     from bench.cli.training import Work
@@ -18,7 +18,9 @@ KEYS = ("dataset", "preset", "posterior", "seeds", "steps", "budget", "image_siz
 TEXTS = ("question", "decides")
 """What else a plan says, for its readers: what it is to answer, and by which metric."""
 
-Spec = Annotated[Path, typer.Argument(help="a YAML file with estimator, dataset, and more of `bench run`'s options")]
+Spec = Annotated[
+    Path, typer.Argument(help="a YAML file with estimator, dataset, and more of `bench run`'s options", **AsPath)
+]
 
 
 @app.command()
@@ -36,7 +38,7 @@ def freeze(spec: Spec) -> None:
 @app.command()
 def run(
     spec: Spec,
-    out: Annotated[Path | None, typer.Option(help="folder [default: results/NAME of the file]")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder [default: results/NAME of the file]", **AsPath)] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="runs at a time")] = None,
 ) -> None:
     """Do what was frozen, and nothing else; its page says so. The same command again continues."""

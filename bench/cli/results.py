@@ -48,7 +48,8 @@ def plot(
 
 
 def report(
-    folder: options.Folder, out: Annotated[Path | None, typer.Option(help="file [default: report.html in it]")] = None
+    folder: options.Folder,
+    out: Annotated[Path | None, typer.Option(help="file [default: report.html in it]", **options.AsPath)] = None,
 ) -> None:
     """Write one self-contained HTML page: who won and how sure that is, curves, reconstructions, failures."""
     from bench import pages
@@ -68,7 +69,8 @@ def table(
 
 
 def diff(
-    before: Annotated[Path, typer.Argument(help="results/A")], after: Annotated[Path, typer.Argument(help="results/B")]
+    before: Annotated[Path, typer.Argument(help="results/A", **options.AsPath)],
+    after: Annotated[Path, typer.Argument(help="results/B", **options.AsPath)],
 ) -> None:
     """Say what changed between two sweeps: settings, and the metrics that moved by more than the seeds do."""
     from bench import records

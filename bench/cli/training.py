@@ -16,11 +16,12 @@ from bench.sweeps.executors import warm_up
 from bench.text import counted
 
 if TYPE_CHECKING:
-    from bench.config import Split
+    from bench.config import Posterior, Split
     from bench.records import Sweep
     from bench.sweeps.budget import Timings
     from bench.sweeps.plan import Variant
     from bench.training.run import Job
+    from estimators import Chosen
 
 
 @options.training("results/DATASET-PRESET")
@@ -101,6 +102,59 @@ def ablate(
     exit_if_any_failed(work.folder)
 
 
+@options.training("results/tune-DATASET-PRESET", preset="quick")
+def tune(
+    estimator: options.Estimators,
+    given: Training,
+    trials: Annotated[int, typer.Option(min=1, help="of each estimator; the first is the preset as it is")] = 16,
+    metric: Annotated[str, typer.Option(help="that the best trial is best by, on validation images")] = "psnr",
+) -> None:
+    """Search settings for every estimator with the same number of trials; leaves tuned.yaml for --preset.
+
+    The best trial and the preset's own settings run again on fresh seeds, as many as --seeds. The same command again
+    continues; with more --trials it goes on from there.
+    """
+    work = Work(given, many_runs=True)
+    from bench import figures, pages, tables, tuning
+    from bench.records.tuning import SEED, read_tuning
+
+    chosen: list[tuple[Posterior, Chosen]] = [
+        (posterior, one)
+        for posterior in work.posteriors
+        for one in options.expanded(estimator, work.preset.arguments(posterior))
+    ]
+    work.load()
+    tuning.check_metric(metric, work.metrics, work.absent)
+    plan = tuning.plan(
+        chosen,
+        trials,
+        metric=metric,
+        preset=work.preset,
+        dataset=work.dataset.name,
+        shape=work.dataset.shape,
+        settings=work.overrides,
+        budget=str(work.budget or ""),
+    )
+    seeds, work.seeds = work.seeds, range(SEED, SEED + 1)
+    work.plan(plan.variants, f"tune-{work.name}", final_split="validation")
+    work.open()
+    plan.write_record(work.folder, work.made.firsts, fresh=given.fresh)
+    _carry_out(work)
+    again = tuning.confirmations(read_tuning(work.folder, work.rows), plan.searches, work.overrides)
+    if again:
+        work.seeds = range(SEED + 1, SEED + 1 + len(seeds))
+        work.plan(again, f"tune-{work.name}", final_split="validation")
+        work.open()
+        _carry_out(work)
+    found = read_tuning(work.folder, work.rows)
+    drawn = figures.draw(found, work.folder / "figures")
+    for table in tables.of_tuning(found):
+        options.show(table.rich())
+    for path in (tuning.write(found), pages.write(work.folder), *drawn):
+        typer.echo(f"  {path}")
+    exit_if_any_failed(work.folder)
+
+
 class Work:
     """The way of every command that trains, from its options to finished runs: made, `load`, `plan`, `open`,
     `carry_out`.
@@ -119,6 +173,7 @@ class Work:
 
         self.given, self.quiet = given, quiet
         self.place = given.place(many_runs=many_runs)
+        self.jobs: list[Job] = []
         data.check(given.dataset, given.image_size)
         self.preset = Preset(given.dataset, given.preset)
         self.posteriors = options.posteriors(given.posterior)
@@ -194,7 +249,9 @@ class Work:
         from bench.sweeps.budget import Timings
 
         threads = self.place.threads_here(self.device)
-        return Timings(self.folder, self.dataset, threads, fresh=self.given.fresh, say=self._say)
+        # what this command has timed before is fresh
+        fresh = self.given.fresh and not self.jobs
+        return Timings(self.folder, self.dataset, threads, fresh=fresh, say=self._say)
 
     def carry_out(self) -> None:
         """Do all runs and write the table; a run that fails is recorded. Raises `bench.sweeps.execute.Stuck`."""

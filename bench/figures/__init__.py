@@ -5,10 +5,10 @@ imports no matplotlib.
 """
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from bench.machine.files import write_atomically
 from bench.text import slug, unlike
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from bench.figures.themes import Theme
     from bench.records.study import Study
     from bench.records.sweep import Sweep
+    from bench.records.tuning import Tuning
 
     Source = Sweep | Study
 
+Subject = Literal["comparison", "study", "gradients", "tuning"]
+OF: tuple[Subject, ...] = get_args(Subject)
 ThemeName = Literal["screen", "paper"]
 BOTH: tuple[ThemeName, ...] = ("screen", "paper")
 
@@ -34,10 +37,11 @@ class Kind:
     name: str
     """Of its files."""
     heading: str
-    of: Literal["comparison", "study", "gradients"]
+    of: Subject
     module: str
     """Of this room; the function there is called as the figure is. It takes a Sheet, or of a study those of all its
-    conditions, and returns a Drawing, or None where there is no data."""
+    conditions, or of a search for settings itself and its theme, and returns a Drawing, or None where there is no
+    data."""
     themes: tuple[ThemeName, ...] = BOTH
 
     @property
@@ -60,6 +64,7 @@ FIGURES = (
     Kind("training_by_knob", "During training, by knob", "study", "curves"),
     Kind("frontier", "Quality for its cost", "study", "tradeoffs"),
     Kind("settings", "All settings", "study", "dots"),
+    Kind("expected_best", "Expected best of so many trials", "tuning", "tuning"),
     Kind("bias_variance", "Bias and variance of gradients", "gradients", "tradeoffs"),
     Kind("error_against_decodes", "Error of gradients against their cost", "gradients", "tradeoffs"),
 )
@@ -81,15 +86,15 @@ class Drawn:
         return self.theme.save(self.figure, "png")
 
 
-def drawings(source: "Source", theme: ThemeName = "screen") -> Iterator[Drawn]:
-    """Every figure that there is data for: of a sweep by comparison, of an ablation its own. None while no run has
-    finished."""
+def drawings(source: "Source", theme: ThemeName = "screen", of: Collection[str] = OF) -> Iterator[Drawn]:
+    """Every figure `of` these that there is data for: of a sweep by comparison, of an ablation its own. None while no
+    run has finished."""
     from bench.figures.themes import THEMES
 
     chosen = THEMES[theme]
-    for suffix, of, subject in _subjects(source, chosen):
-        for kind in FIGURES:
-            if kind.of == of and theme in kind.themes and subject:
+    for suffix, what, subject in _subjects(source, chosen):
+        for kind in FIGURES if what in of else ():
+            if kind.of == what and theme in kind.themes and subject:
                 with chosen.applied():
                     drawing = kind.build(subject)
                     if drawing and chosen.stands_alone:
@@ -132,11 +137,14 @@ def _entry(one: Drawn) -> str:
     return f"{one.name} ({columns}: {width:.2f} in wide, {height:.2f} in high)\n{one.caption}"
 
 
-def _subjects(source: "Source", theme: "Theme") -> "list[tuple[str, str, Sheet | list[ConditionSheet]]]":
+def _subjects(
+    source: "Source", theme: "Theme"
+) -> "list[tuple[str, str, Sheet | list[ConditionSheet] | tuple[Tuning, Theme]]]":
     """What builders take, after the end of its figures' names (dataset and preset, if there are several; all
     different), and what figures are of it."""
     from bench.figures.sheet import ConditionSheet, Sheet
     from bench.records.study import Study
+    from bench.records.tuning import Tuning
 
     runs = source.path / "runs"
     if isinstance(source, Study):
@@ -145,7 +153,9 @@ def _subjects(source: "Source", theme: "Theme") -> "list[tuple[str, str, Sheet |
     mine = source.comparisons
     places = unlike("_" + slug(f"{one.dataset}-{one.preset}") for one in mine) if len(mine) > 1 else [""] * len(mine)
     kinds = ["gradients" if len(one.gradients) else "comparison" for one in mine]
-    return [(place, kind, Sheet(one, theme, runs)) for place, kind, one in zip(places, kinds, mine, strict=True)]
+    sheets = (Sheet(one, theme, runs) for one in mine)
+    searched = [("", "tuning", (source, theme))] if isinstance(source, Tuning) else []
+    return [*zip(places, kinds, sheets, strict=True), *searched]
 
 
 def _names(source: "Source", theme: ThemeName, out: Path) -> set[Path]:

@@ -1,6 +1,7 @@
 """`bench report` and the end of `bench ablate`: a folder of runs as one self-contained HTML page, report.html.
 
-A comparison, an ablation and a gradient lab are the same page with other sections. It loads nothing from anywhere.
+A comparison, an ablation, a search for settings and a gradient lab are the same page with other sections. It loads
+nothing from anywhere.
 """
 
 from pathlib import Path
@@ -19,12 +20,18 @@ def write(folder: Path, out: Path | None = None) -> Path:
     from bench import records
     from bench.pages import _comparison, _page, _terms
     from bench.records.study import ENDED, FILE
+    from bench.records.tuning import Tuning
 
     if (folder / FILE).is_file() and any(state["state"] in ENDED for state in records.states(folder)):
         return write_study(folder, out)[1][0]
     sweep = records.read(folder)
     styles = _page.looks(method.style for one in sweep.comparisons for method in one.methods)
     articles = [_comparison.article(sweep, one, styles) for one in sweep.comparisons]
+    if isinstance(sweep, Tuning):
+        from bench.figures import drawings
+        from bench.pages import _tuning
+
+        articles.insert(0, _tuning.article(sweep, ((one, one.png()) for one in drawings(sweep, of=("tuning",)))))
     how = _terms.how(folder, sweep.runs, sweep.unreadable)
     return _save(_page.render(folder, articles, how, styles.values()), out or folder / "report.html")
 

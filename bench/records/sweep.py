@@ -317,18 +317,20 @@ class Sweep:
 
 
 def read(path: str | Path, rows: Table = None) -> Sweep:
-    """The sweep in a folder: of an ablation a `bench.records.study.Study`, once one of its runs has ended. `rows`: as
-    `load` gave them, if they are here already.
+    """The sweep in a folder: of an ablation a `bench.records.study.Study`, once one of its runs has ended, and of a
+    search for settings a `bench.records.tuning.Tuning`. `rows`: as `load` gave them, if they are here already.
 
     Raises ValueError if `path` is not a folder that `bench run` made.
     """
-    from bench.records import study
+    from bench.records import study, tuning
 
     path = Path(path)
     rows = load(path) if rows is None else rows
     runs = read_runs(path)
     if (path / study.FILE).is_file() and any(run.state in study.ENDED and run.config for run in runs):
         return study.study(path, rows, runs)
+    if (path / tuning.FILE).is_file():
+        return tuning.tuning(path, rows, runs)
     if not runs and len(rows):
         return replace(of_table(rows), path=path)
     frame = tidy(rows)

@@ -123,6 +123,15 @@ def check_parts(config: RunConfig, shape: tuple[int, int, int]) -> None:
         _fitting.add(what)
 
 
+def problem(config: RunConfig, shape: tuple[int, int, int]) -> str:
+    """Why a run is impossible, its parts or that they are together; empty if it is possible."""
+    try:
+        check_parts(config, shape)
+    except ValueError as error:
+        return str(error)
+    return skip_reason(config) or ""
+
+
 def jobs(sweep: Sweep, out: Path, checkpoint_every: int | None = None, tensorboard: bool = False) -> list[Job]:
     """The plan as work to be done: the mean image's score first, then every run."""
     measured = {**metric_provenance(sweep.image_metrics), **definitions("code")}

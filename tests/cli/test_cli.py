@@ -211,6 +211,10 @@ MISTAKES = [
     (["--budget", "images="], "'' is no number above 0; try decodes=8e6"),
     (["--budget", "images=8e6"], "the steps follow from --budget images=8000000; leave out either it or steps"),
     (["--posterior", "autoregressive"], "posterior"),
+    (["--set", "lr=inf"], "lr=inf: input should be a finite number"),
+    (["--estimator", "daps:eta=nan"], "daps:eta=nan is not a finite number"),
+    (["--sedes", "3"], "No such option: --sedes"),
+    (["--out", "~nobody-of-that-name/x"], "home of somebody not known here"),
 ]
 
 
@@ -228,9 +232,27 @@ def test_a_mistake_is_one_clear_line_exit_code_2_and_nothing_written(bench, tmp_
     assert words in err
     assert "Traceback" not in err
     assert out == ""
-    if err.startswith("bench:"):
-        assert err.count("\n") == 1, err
+    assert err.startswith("bench: ")
+    assert err.count("\n") == 1, err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_home_is_spelled_out_before_anything_is_written(bench, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    code, _, err = bench(*digits("--estimator", "fsq", "--seeds", "1", "--out", "~/mine"))
+    assert code == 0, err
+    assert (tmp_path / "home/mine/sweep.json").is_file()
+    assert bench("status", "~/mine")[0] == 0
+    assert not (tmp_path / "~").exists()
+
+
+def test_names_with_brackets_are_names(bench):
+    for folder in ("[/]", "a[/b]"):
+        code, out, err = bench(*digits("--estimator", "fsq", "--seeds", "1", "--out", folder))
+        assert code == 0, err
+        assert f"  {folder}/results.parquet" in out
+        for command in ("status", "plot", "table", "report"):
+            assert bench(command, folder)[0] == 0
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
