@@ -279,7 +279,7 @@ def test_at_the_end_of_a_run_estimators_are_as_they_were_there(tmp_path, monkeyp
     original = GumbelSoftmax.loss
     monkeypatch.setattr(GumbelSoftmax, "loss", loss)
     # digits, with the arguments that standard runs of cifar10 have
-    monkeypatch.setattr(Preset, "arguments", lambda self, posterior: {"gumbel_softmax": {"temperature_end": 0.2}})
+    monkeypatch.setattr(Preset, "arguments", lambda self, *_: {"gumbel_softmax": {"temperature_end": 0.2}})
     made = tiny("gumbel_softmax", beta=2.0, beta_end=0.5)
     assert made.estimator == "gumbel_softmax"
     # as it was recorded, whatever the preset says today
