@@ -38,6 +38,7 @@ def tuned(bench):
     return call
 
 
+@pytest.mark.slow
 def test_every_estimator_has_as_many_trials_and_the_best_runs_again_beside_the_default(tuned):
     found = tuned("-e", "daps,gumbel_softmax,gumbel_softmax:k=8", "--trials", "3")
     assert isinstance(records.read("tuned"), Tuning)
@@ -82,6 +83,7 @@ def test_tuned_yaml_is_a_preset_that_gives_every_estimator_its_best_trial(tuned)
         assert f"trial {search.best.number} of 4: psnr" in text
 
 
+@pytest.mark.slow
 def test_more_trials_go_on_from_those_there_are_and_another_estimator_changes_none(tuned):
     before = {search.estimator: search for search in tuned("-e", "fsq", "--trials", "2").searches}
     stamps = {path: path.stat().st_mtime_ns for path in Path("tuned").glob("runs/*/rows.jsonl")}
@@ -106,6 +108,7 @@ def test_trials_that_are_impossible_or_diverge_are_there_without_a_value(bench, 
     assert search.best.number not in {trial.number for trial in skipped}
 
 
+@pytest.mark.slow
 def test_members_of_a_group_that_are_impossible_are_skipped_and_the_rest_is_tuned(tuned):
     found = tuned("-e", "score_functions", "--trials", "1")
     lost = {search.estimator for search in found.searches if search.best is None}
@@ -166,11 +169,11 @@ def test_a_search_killed_at_random_and_continued_leaves_what_an_undisturbed_one_
     with capsys.disabled():
         print(f"\nseed of the kills {seed}", file=sys.stderr)
     dice = random.Random(seed)
-    command = [*TUNE, "-e", "daps,vq", "--trials", "4", "--seeds", "2", "--steps", "150", "--checkpoint-every", "20"]
+    command = [*TUNE, "-e", "daps,vq", "--trials", "4", "--seeds", "2", "--steps", "100", "--checkpoint-every", "20"]
     killed = 0
-    while killed < 4:
+    while killed < 3:
         process = start(*command, "--out", str(tmp_path / "killed"), cwd=tmp_path)
-        time.sleep(dice.uniform(3, 9))
+        time.sleep(dice.uniform(3, 8))
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             killed += 1
