@@ -12,7 +12,7 @@ from torch import Tensor
 from estimators._base import Estimate, Estimator, Latent, Posterior, Problem, ReadsReplay
 
 
-def _distinct(logits: Tensor) -> Tensor:
+def unexpanded(logits: Tensor) -> Tensor:
     """A factorised posterior expands one set of logits over its k samples; keep that one, so that softmax and
     its backward pass run once per image instead of once per sample."""
     return logits[:1] if logits.shape[0] > 1 and logits.stride(0) == 0 else logits
@@ -20,7 +20,7 @@ def _distinct(logits: Tensor) -> Tensor:
 
 def sample(logits: Float[Tensor, "k *n v"], noise: torch.Generator | None = None) -> Int[Tensor, "k *n"]:
     """Independent draws from softmax(logits), by inversion of the distribution function."""
-    distinct = _distinct(logits.detach())
+    distinct = unexpanded(logits.detach())
     cdf = distinct.float().softmax(-1).cumsum(-1)
     draws = logits.shape[0] // distinct.shape[0]
     uniform = torch.rand(*cdf.shape[:-1], draws, generator=noise, device=cdf.device)
@@ -31,7 +31,7 @@ def sample(logits: Float[Tensor, "k *n v"], noise: torch.Generator | None = None
 
 def log_prob(logits: Float[Tensor, "k *n l v"], code: Int[Tensor, "k *n l"]) -> Float[Tensor, "k *n"]:
     """log q(code) in nats, summed over the l positions."""
-    distinct = _distinct(logits)
+    distinct = unexpanded(logits)
     samples = code.reshape(-1, *distinct.shape[:-1]).movedim(0, -1)
     chosen = distinct.float().log_softmax(-1).gather(-1, samples)
     return chosen.movedim(-1, 0).reshape(code.shape).sum(-1)
@@ -54,7 +54,7 @@ def replayed(
 
 def kl_to_uniform(logits: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n"]:
     """Sum over positions of log v - H(softmax(logits)), in nats."""
-    distinct = _distinct(logits) if logits.ndim > 2 else logits
+    distinct = unexpanded(logits) if logits.ndim > 2 else logits
     log_q = distinct.float().log_softmax(-1)
     kl = (log_q.exp() * log_q).sum((-2, -1)) + logits.shape[-2] * math.log(logits.shape[-1])
     return kl.expand(logits.shape[:-2])

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from estimators._base import Latent, Problem, Range, Space, require
-from estimators._categorical import Relaxation, one_hot
+from estimators._categorical import Relaxation, one_hot, unexpanded
 
 
 class DecoupledST(Relaxation):
@@ -39,4 +39,5 @@ class DecoupledST(Relaxation):
         return one_hot(self.hard(logits, problem.noise), probs.shape[-1]) + (probs - probs.detach())
 
     def logits(self, params: Float[Tensor, "*n l v"]) -> Float[Tensor, "*n l v"]:
-        return params / self.forward_temperature
+        # expanded over the samples as it came, so that they still share their softmax
+        return (unexpanded(params) / self.forward_temperature).expand_as(params)

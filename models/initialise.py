@@ -5,7 +5,6 @@ this is how every estimator gets the same encoder and decoder.
 """
 
 import hashlib
-import math
 
 import torch
 from torch import nn
@@ -28,9 +27,9 @@ def initialise(model: nn.Module, seed: int) -> None:
             nn.init.normal_(layer.weight, std=EMBEDDING, generator=generator)
 
 
-def _inputs(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> float:
-    """How many inputs make one output, edges aside."""
-    if isinstance(layer, nn.ConvTranspose2d):
-        # of a kernel's taps, those on one output's grid of strides
-        return layer.weight[:, 0].numel() / math.prod(layer.stride)
-    return layer.weight[0].numel()
+def _inputs(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> int:
+    """How many inputs make one output, edges aside. All taps of a transposed convolution's kernel count, as in the
+    published code, though a stride brings only some of them to each output: images start closer to the mean, and
+    photographs were learned better than from outputs as large as inputs."""
+    weight = layer.weight[:, 0] if isinstance(layer, nn.ConvTranspose2d) else layer.weight[0]
+    return weight.numel()

@@ -18,12 +18,13 @@ from bench.gradients.lab import first_images, record, variants
 from bench.machine.files import read_json
 from bench.records import open_sweep
 from bench.seeds import noise_generator
-from estimators import load
+from estimators import Categorical, Estimator, Latent
+from estimators.reinforce import Reinforce
 
 IMAGES = 4
 DRAWS = 32
-REFERENCE = "reinforce:k=64"
-"""Drawn as often: it averages 64 x 32 samples per image."""
+SAMPLES = 64
+"""Of the reference, which is drawn as often: it averages 64 x 32 samples per image."""
 
 
 def measure(
@@ -56,13 +57,35 @@ def load_run(folder: Path) -> tuple[RunConfig, Dataset, Task]:
     return config, dataset, task
 
 
+class Reference(Reinforce):
+    """The score function with many samples: for the q of `other`, or for that of most estimators."""
+
+    def __init__(self, latent: Latent, other: Categorical | None) -> None:
+        super().__init__(latent, k=SAMPLES)
+        self.other = other
+
+    def logits(self, params: Tensor) -> Tensor:
+        return params if self.other is None else self.other.logits(params)
+
+
 def _end(config: RunConfig, dataset: Dataset, task: Task) -> Iterator[Moment]:
-    """Of the run's training, where everything is compared with the reference."""
+    """Of the run's training, where everything is compared with the reference for its own q."""
     x = first_images(task, dataset, IMAGES)
-    moment = Moment(config, config.steps, task, x, DRAWS, lambda *given: statistics(given[-1], reference))
-    noise = noise_generator(config.seed, "gradients/reference", CPU)
-    reference = draw(moment, load(REFERENCE, task.estimator.latent), noise).draws
+
+    def compare(moment: Moment, estimator: Estimator, found: Gradients) -> dict[str, float]:
+        if isinstance(estimator, Categorical) and type(estimator).logits is not Categorical.logits:
+            return statistics(found, reference(moment, estimator))
+        return statistics(found, usual)
+
+    moment = Moment(config, config.steps, task, x, DRAWS, compare)
+    usual = reference(moment, None)
     yield moment
+
+
+def reference(moment: Moment, other: Categorical | None) -> Float[Tensor, "images draws f"]:
+    """Draws of Reference."""
+    noise = noise_generator(moment.config.seed, "gradients/reference", CPU)
+    return draw(moment, Reference(moment.task.estimator.latent, other), noise).draws
 
 
 def statistics(found: Gradients, reference: Float[Tensor, "images draws f"]) -> dict[str, float]:

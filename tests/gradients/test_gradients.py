@@ -169,6 +169,26 @@ def test_an_estimator_is_compared_with_the_gradient_of_its_own_distribution(monk
     torch.testing.assert_close(targets[0], targets[1], rtol=1e-4, atol=1e-6)
 
 
+def test_the_reference_of_a_run_is_drawn_from_the_estimators_own_distribution(monkeypatch):
+    targets = []
+    monkeypatch.setattr(checkpoint, "statistics", lambda _, reference: targets.append(reference) or {})
+    monkeypatch.setattr(checkpoint, "DRAWS", 2)
+    made = tiny("straight_through", beta=1.0, beta_end=1.0)
+    task, found = build(made, DIGITS.shape, PIXELS), Gradients(torch.zeros(4, 2, 1), 1, None)
+
+    def compared_with(spec: str) -> torch.Tensor:
+        (moment,) = checkpoint._end(made, DIGITS, task)
+        moment.compare(moment, load(spec, task.estimator.latent), found)
+        return targets.pop()
+
+    tempered, plain = compared_with("decoupled_st:forward_temperature=4"), compared_with("straight_through")
+    assert (tempered - plain).norm() > 0.1 * plain.norm()
+    with torch.no_grad():
+        for parameter in task.model.posterior.parameters():
+            parameter /= 4
+    torch.testing.assert_close(tempered, compared_with("straight_through"), rtol=1e-4, atol=1e-5)
+
+
 def test_what_does_not_follow_the_elbo_is_labelled(monkeypatch, tmp_path):
     monkeypatch.setattr(lab, "CHECKPOINTS", (0,))
     monkeypatch.setattr(lab, "DRAWS", 8)
@@ -259,7 +279,7 @@ def test_at_the_end_of_a_run_estimators_are_as_they_were_there(tmp_path, monkeyp
     original = GumbelSoftmax.loss
     monkeypatch.setattr(GumbelSoftmax, "loss", loss)
     # digits, with the arguments that standard runs of cifar10 have
-    monkeypatch.setattr(Preset, "arguments", lambda self, posterior: {"gumbel_softmax": {"temperature_end": 0.2}})
+    monkeypatch.setattr(Preset, "arguments", lambda self, *_: {"gumbel_softmax": {"temperature_end": 0.2}})
     made = tiny("gumbel_softmax", beta=2.0, beta_end=0.5)
     assert made.estimator == "gumbel_softmax"
     # as it was recorded, whatever the preset says today
