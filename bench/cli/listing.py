@@ -25,6 +25,16 @@ def groups() -> Iterator[str]:
         yield f"{name:15} {group.about}: {', '.join(registry.members(name))}"
 
 
+def spaces() -> Iterator[str]:
+    from bench import tuning
+
+    for key, factor in tuning.SHARED.items():
+        yield f"{'all':18} {key}: the preset's / {factor:.3g} to the preset's x {factor:.3g} (log)"
+    for name in sorted(registry.available()):
+        if words := tuning.in_words(registry.space(name)):
+            yield f"{name:18} {'; '.join(f'{key}: {one}' for key, one in words.items())}"
+
+
 def _argument(option: inspect.Parameter) -> str:
     """`key=default`, with the other choices where there are a few."""
     default = str(option.default).lower()

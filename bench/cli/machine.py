@@ -12,7 +12,9 @@ from bench.data.catalogue import downloads
 
 
 def list_(
-    what: Annotated[Literal["estimators", "groups", "datasets", "presets", "metrics", "ablations"], typer.Argument()],
+    what: Annotated[
+        Literal["estimators", "groups", "spaces", "datasets", "presets", "metrics", "ablations"], typer.Argument()
+    ],
 ) -> None:
     """One line each: what it is, its arguments with defaults."""
     from bench.cli import listing

@@ -119,7 +119,8 @@ def tuning(folder: Path, rows: Table, runs: Sequence[Run]) -> Tuning:
     place = str(record["dataset"]), str(record["preset"])
     found: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
-        if run.config:
+        # the mean image is measured with the config of some run
+        if run.config and not run.is_baseline:
             found[run_key(run.config)].append(run)
     trials = {run.name: run for mine in found.values() for run in mine if run.seed == SEED}
     measured = compare(frame, {Method(r.estimator, r.posterior, r.name): [r] for r in trials.values()}, *place).finals

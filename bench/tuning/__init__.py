@@ -7,5 +7,6 @@ left is read by `bench.records`.
 
 from bench.tuning.plan import Plan, check_metric, confirmations, plan
 from bench.tuning.preset import FILE, write
+from bench.tuning.space import SHARED, in_words
 
-__all__ = ["FILE", "Plan", "check_metric", "confirmations", "plan", "write"]
+__all__ = ["FILE", "SHARED", "Plan", "check_metric", "confirmations", "in_words", "plan", "write"]

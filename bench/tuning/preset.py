@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from bench.config import own_preset
+from bench.config import PROTOCOL, own_preset
 from bench.machine.files import write_atomically
 from bench.records.tuning import SEED, TUNED, Search, Tuning
 from bench.text import number
@@ -13,7 +13,8 @@ from bench.text import number
 FILE = "tuned.yaml"
 _HEAD = """\
 # What `bench tune` chose by {metric} on validation images of {dataset}, seed {seed}: the best trial of each estimator,
-# around the settings of preset {preset}{budget}. No test image was read. Rules name what they are from.
+# around the settings of preset {preset}{budget}. No test image was read. Rules name what they are from; the protocol is
+# version {protocol}.
 """
 
 
@@ -22,7 +23,7 @@ def write(tuning: Tuning) -> Path:
     path = tuning.path / FILE
     record = tuning.record
     budget = f", budget {record['budget']}" if record["budget"] else ""
-    head = _HEAD.format(**{**record, "metric": tuning.metric, "seed": SEED, "budget": budget})
+    head = _HEAD.format(**{**record, "metric": tuning.metric, "seed": SEED, "budget": budget, "protocol": PROTOCOL})
     # those for all of an estimator before those for some of it, which then win
     chosen = sorted(tuning.searches, key=lambda search: (search.estimator.count("="), search.estimator))
     rules = [_rule(search) for search in chosen if search.best is not None]

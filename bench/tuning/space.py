@@ -1,5 +1,6 @@
 """What is searched for one estimator, and the points of its trials."""
 
+import math
 import warnings
 import zlib
 from collections.abc import Collection, Iterator
@@ -12,8 +13,9 @@ from bench.config import RunConfig
 from bench.text import plain, typed
 from estimators import Choice, Range, Space
 
-FACTOR = 10.0
-"""What all estimators share is searched so many times up and down from the preset's value."""
+SHARED = {"lr": 10.0, "beta": math.sqrt(10)}
+"""Settings of a run that are searched for every estimator that has a use for them, so many times up and down from the
+preset's value. Of the KL's weight only the start: beta_end is the operating point at which estimators are compared."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Knobs:
 
     @property
     def words(self) -> dict[str, str]:
-        return {key: _words(searched) for key, searched in {**self.arguments, **self.settings}.items()}
+        return in_words({**self.arguments, **self.settings})
 
 
 def knobs(estimator: str, default: RunConfig, fixed: Collection[str]) -> Knobs:
@@ -37,11 +39,13 @@ def knobs(estimator: str, default: RunConfig, fixed: Collection[str]) -> Knobs:
     Raises ValueError if that leaves nothing, or for a plug-in whose space nothing can be drawn from.
     """
     spec = estimators.parse(estimator)
-    around = {"lr": default.lr}
-    # beta_end is the operating point at which estimators are compared, and a quantizer has no use for either
-    if estimators.available()[spec.name].has_elbo and default.beta > 0:
-        around["beta"] = default.beta
-    settings = {key: Range(value / FACTOR, value * FACTOR) for key, value in around.items() if key not in fixed}
+    # a quantizer has no KL to weigh
+    useless = set() if estimators.available()[spec.name].has_elbo and default.beta > 0 else {"beta"}
+    settings = {
+        key: Range(getattr(default, key) / factor, getattr(default, key) * factor)
+        for key, factor in SHARED.items()
+        if key not in {*fixed, *useless}
+    }
     given = {piece.partition("=")[0].strip() for piece in estimator.partition(":")[2].split(",")}
     arguments = {key: one for key, one in estimators.space(spec.name).items() if key not in given}
     if not settings and not arguments:
@@ -63,6 +67,11 @@ def points(name: str, found: Knobs, count: int) -> Iterator[tuple[dict[str, obje
     for place in cube:
         shared, own = place[: len(found.settings)], place[len(found.settings) :]
         yield estimators.point(found.arguments, list(own)), estimators.point(found.settings, list(shared))
+
+
+def in_words(space: Space) -> dict[str, str]:
+    """For people, by knob."""
+    return {key: _words(searched) for key, searched in space.items()}
 
 
 def _words(searched: Range | Choice) -> str:

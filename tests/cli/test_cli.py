@@ -282,6 +282,7 @@ def test_a_plot_of_what_is_no_sweep_is_refused(bench, tmp_path):
     ("what", "words"),
     [
         ("estimators", ["daps", "k=8", "reinforce", "baseline=loo", "factorised only"]),
+        ("spaces", ["all", "lr: the preset's / 10", "daps", "eta: 0.3 to 300 (log)"]),
         ("groups", ["core", "daps", "score_functions", "carms", "quantizers", "all"]),
         ("datasets", ["digits", "1x8x8", "cifar10", "folder:PATH"]),
         ("presets", ["digits", "quick", "cifar10", "paper", "steps=250000"]),

@@ -7,7 +7,7 @@ import pytest
 from helpers.configs import config
 
 import estimators
-from bench.tuning.space import FACTOR, knobs, points
+from bench.tuning.space import SHARED, knobs, points
 from estimators import Range
 
 
@@ -40,7 +40,7 @@ def test_points_lie_in_the_space_and_fill_it():
 def test_what_all_share_is_searched_around_the_preset():
     made = config("daps", overrides={"lr": "0.02", "beta": "3"})
     found = knobs("daps", made, ()).settings
-    assert found == {"lr": Range(0.02 / FACTOR, 0.02 * FACTOR), "beta": Range(3 / FACTOR, 3 * FACTOR)}
+    assert found == {"lr": Range(0.002, 0.2), "beta": Range(3 / SHARED["beta"], 3 * SHARED["beta"])}
 
 
 def test_the_kl_weight_is_not_searched_where_it_means_nothing():
