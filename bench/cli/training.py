@@ -197,7 +197,7 @@ class Work:
         self.device: Literal["cpu", "cuda"] = self.place.device(given.device)
         self.absent = weights.absent(self.metrics, self.device, asked=given.metrics is not None)
         self.dataset = data.load(given.dataset, image_size=given.image_size, progress=not self.quiet)
-        for line in data.seen_before(self.dataset):
+        for line in data.remarks(self.dataset):
             self._say(line)
 
     @property

@@ -61,7 +61,7 @@ class Entry:
 
 
 _OWN = (
-    "your own images: a directory or .zip with train/ and test/ (val/ if you have it); --image-size N resizes and crops"
+    "your own images: a directory or .zip, split into train/, val/ and test/ or not; --image-size N resizes and crops"
 )
 _PHOTOS = "crops of seven photographs, split by region"
 _CIFAR100 = "photographs of a hundred kinds of things"

@@ -1,5 +1,5 @@
-"""`folder:PATH`: your own images, a directory or a .zip with train/ and test/ in it, perhaps val/ too. Every file is
-decoded once, to keep the pixels or to know what to leave out."""
+"""`folder:PATH`: your own images, a directory or a .zip, with train/ and test/ in it, perhaps val/ too, or with none of
+these. Every file is decoded once, to keep the pixels or to know what to leave out."""
 
 import hashlib
 import warnings
@@ -23,10 +23,12 @@ from bench.machine.progress import progress_bar
 from bench.seeds import mixed
 
 LABELS = ("train", "validation", "test")
+FLAT = "no train/ and test/: one in ten of all images is held out for the test, the first of a fixed mixed order"
 _TOLERATED = 0.01  # share of a split that may be unreadable
 _NAMED = 10  # unreadable files named in a message
 _TRAIN = ("train",)
 _TEST = ("test",)
+_SPLIT_LIKE = ("train", "test", "val", "dev", "eval", "held", "hold")
 _VALIDATION = ("val", "valid", "validation")
 _BATCH = 32  # images looked at together, read two batches ahead: few, for they may be large
 _SAMPLE = 2000  # images whose size is read for a message
@@ -56,21 +58,28 @@ def load_folder(path: str, *, image_size: int | None, progress: bool) -> Dataset
     root = _absolute(path)
     where, files = repr(str(root)), open_files(root)
     folders = _find_splits(files, where)
-    given = [_split(files, label, folder, where) for label, folder in zip(LABELS, folders, strict=True) if folder]
+    given = [
+        _split(files, label, folder, where) for label, folder in zip(LABELS, folders, strict=True) if folder is not None
+    ]
     survey = Survey(files, given, image_size)
     with progress_bar("looking at images", sum(len(s.names) for s in given), wanted=progress) as advance:
         for split in given:
             survey.look(split, advance)
             _judge(split, where)
-    splits = given if len(given) == len(LABELS) else [*_cut(given[0], where), given[1]]
-    train, validation, test = splits
+    train, *others = given
+    test = others.pop() if others else None
+    is_flat = test is None
+    if test is None:
+        train, test = _cut(train, "test", where)
+    train, validation = (train, *others) if others else _cut(train, "validation", where)
+    splits = train, validation, test
     return describe(
         f"folder:{root.stem if root.suffix.lower() == '.zip' and root.is_file() else root.name}",
         list(map(survey.images, splits)),
         survey.fingerprint,
         source="folder",
         path=str(root),
-        split=f"{train.folder} to learn from, {test.folder} held out in a fixed mixed order",
+        split=FLAT if is_flat else f"{train.folder} to learn from, {test.folder} held out in a fixed mixed order",
         validation_split=CUT if validation.folder == train.folder else f"{validation.folder} in a fixed mixed order",
         **repeated(*(split.marks for split in splits)),
         image_size=image_size,
@@ -90,9 +99,10 @@ def _absolute(path: str) -> Path:
     return root.resolve() if ".." in root.parts else root.absolute()
 
 
-def _find_splits(files: Files, where: str) -> tuple[str, str | None, str]:
+def _find_splits(files: Files, where: str) -> tuple[str, str | None, str | None]:
     """Names, ending in `/`, of the folders for training, validation and test, at the top or below one wrapping folder.
-    Where there is one held-out folder, it is for the test.
+    Where there is one held-out folder, it is for the test; where there are images and none of the three, all of them
+    are for training so far.
 
     `where` names the whole in messages. Raises ValueError if one is missing or cannot be told.
     """
@@ -106,12 +116,16 @@ def _find_splits(files: Files, where: str) -> tuple[str, str | None, str]:
         return f"{inside}{train}/", f"{inside}{validation}/", f"{inside}{test}/"
     if train and (held_out := test or validation):
         return f"{inside}{train}/", None, f"{inside}{held_out}/"
+    # whoever calls a folder testing/ has a split in mind
+    meant = [name for name in names if name.lower().startswith(_SPLIT_LIKE)]
+    if not meant and any(map(_is_image, files.files(inside))):
+        return inside, None, None
 
     found = ", ".join(repr(name + "/") for name in names[:8]) or "no folder"
     missing = "test/ (or val/)" if train else "train/" if test or validation else "train/ and test/"
     raise ValueError(
         f"{where} has no {missing}; found {found}{' ...' if names[8:] else ''}: put the images to learn from into "
-        "train/ and the held-out ones into test/"
+        "train/ and the held-out ones into test/, or all of them into the folder itself"
     )
 
 
@@ -150,8 +164,8 @@ def _split(files: Files, label: str, folder: str, where: str) -> Split:
     return Split(label, folder, names)
 
 
-def _cut(split: Split, where: str) -> tuple[Split, Split]:
-    """What was read of train/, in two: to learn from, and to validate on."""
+def _cut(split: Split, label: str, where: str) -> tuple[Split, Split]:
+    """What was read of one folder, in two: to learn from, and to hold out under this label."""
     try:
         parts = cut(len(split.readable))
     except ValueError as error:
@@ -165,7 +179,7 @@ def _cut(split: Split, where: str) -> tuple[Split, Split]:
             pixels=None if split.pixels is None else split.pixels[part],
             marks=[split.marks[i] for i in part],
         )
-        for label, part in zip(LABELS, parts, strict=False)
+        for label, part in zip((split.label, label), parts, strict=True)
     )
     return learned, held_out
 

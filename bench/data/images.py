@@ -118,7 +118,9 @@ def cut(n: int) -> tuple[list[int], list[int]]:
     """Which of n images are to learn from, in order, and which are for validation: see CUT. Raises ValueError if there
     are not enough for both."""
     if n < 2:
-        raise ValueError(f"{n} image to learn from leaves none for validation; put at least two into train/")
+        raise ValueError(
+            f"{n} image to learn from leaves none to hold out; at least 3 are needed, and hundreds make sense"
+        )
     count = min(max(1, n // SHARE), MOST)
     order = mixed(n)
     return sorted(order[count:]), order[:count]
@@ -161,10 +163,13 @@ def repeated(train: Sequence[bytes], validation: Sequence[bytes], test: Sequence
     }
 
 
-def seen_before(dataset: Dataset) -> list[str]:
-    """In words, images of one split that stand in another too, pixel by pixel."""
+def remarks(dataset: Dataset) -> list[str]:
+    """What to know before training, in words: a split that we made, and images of one that stand in another too."""
     counts = {"validation": len(dataset.validation), "test": len(dataset.test)}
     found = []
+    if str(split := dataset.provenance.get("split", "")).startswith("no train/"):
+        held_out = " and ".join(f"{counts[name]} for {name}" for name in ("test", "validation"))
+        found.append(f"{dataset.name}: {split}; held out are {held_out}, {len(dataset.train)} are to learn from")
     for held_out, other in (("validation", "train"), ("test", "train"), ("test", "validation")):
         count = dataset.provenance.get(f"{held_out}_images_in_{other}")
         if count:

@@ -55,7 +55,7 @@ def test_the_cut_takes_every_image_once_and_at_most_5000(n, held_out):
 
 
 def test_one_image_is_not_enough_to_learn_from_and_to_validate_on():
-    with pytest.raises(ValueError, match="at least two"):
+    with pytest.raises(ValueError, match="at least 3"):
         images.cut(1)
 
 
@@ -66,12 +66,12 @@ def test_images_that_stand_in_two_splits_are_counted_and_said():
     validation[9] = train[0]
     dataset = images.in_memory("twins", train, test, validation)
     assert dataset.provenance["test_images_in_train"] == 2
-    assert data.seen_before(dataset) == [
+    assert data.remarks(dataset) == [
         "1 of 10 validation images stand in train too, pixel by pixel",
         "2 of 10 test images stand in train too, pixel by pixel",
         "1 of 10 test images stand in validation too, pixel by pixel",
     ]
-    assert data.seen_before(images.in_memory("none", pixels[:20], pixels[30:], pixels[20:30])) == []
+    assert data.remarks(images.in_memory("none", pixels[:20], pixels[30:], pixels[20:30])) == []
 
 
 @pytest.mark.parametrize("name", ["digits", "photos"])

@@ -283,6 +283,39 @@ def test_an_empty_folder(tmp_path):
     assert "no train/ and test/; found no folder" in refused(tmp_path)
 
 
+@pytest.mark.parametrize("wrapping", ["", "holiday/"])
+def test_images_without_a_split_get_one_by_a_fixed_rule(tmp_path, wrapping):
+    root = tmp_path / "mine"
+    pictures = [picture(i) for i in range(40)]
+    for i, image in enumerate(pictures):
+        save(root, f"{wrapping}{['', 'cats/', 'dogs/'][i % 3]}{i:02}.png", image)
+    dataset = load(root)
+    splits = (dataset.train, dataset.validation, dataset.test)
+    assert tuple(map(len, splits)) == (33, 3, 4)
+    found = [as_set(everything(split)) for split in splits]
+    assert set.union(*found) == {np.asarray(image).transpose(2, 0, 1).tobytes() for image in pictures}
+    assert data.remarks(dataset) == [
+        "folder:mine: no train/ and test/: one in ten of all images is held out for the test, the first of a fixed "
+        "mixed order; held out are 4 for test and 3 for validation, 33 are to learn from"
+    ]
+    again = load(zipped(root, tmp_path / "again.zip"))
+    assert as_set(everything(again.test)) == found[2]
+
+
+@pytest.mark.parametrize("names", [("training", "testing"), ("Train_images", "x"), ("dev", "x"), ("x", "holdout")])
+def test_what_looks_like_a_split_is_not_mixed_into_one(tmp_path, names):
+    for i, name in enumerate(names):
+        save(tmp_path, f"{name}/{i}.png", picture(i))
+    assert f"found {names[0] + '/'!r}" in refused(tmp_path) or f"{names[1] + '/'!r}" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_too_few_images_for_three_splits_are_one_line(tmp_path, count):
+    for i in range(count):
+        save(tmp_path, f"{i}.png", picture(i))
+    assert "at least 3 are needed" in refused(tmp_path)
+
+
 def test_one_split_only(tmp_path):
     save(tmp_path, "train/a.png", picture(0))
     save(tmp_path, "tests/b.png", picture(0))
