@@ -25,9 +25,16 @@ if TYPE_CHECKING:
 
 
 @options.training("results/DATASET-PRESET")
-def run(estimator: options.Estimators, given: Training) -> None:
+def run(
+    estimator: options.Estimators,
+    given: Training,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would run, and about how long")] = False,
+) -> None:
     """Train and measure estimators; leaves a table and figures. The same command again continues."""
     work = prepare_run(estimator, given)
+    if dry_run:
+        work.foretell()
+        return
     work.open()
     run_to_its_end(work)
 
@@ -240,12 +247,46 @@ class Work:
         if self._schedules:
             now = {run.digest for run in self.made.runs}
             execute.remove(self.folder, self._schedules.superseded(self.seeds) - now)
-        for metric, reason in self.absent.items():
-            self._say(f"without {metric}: {reason}")
+        for line in self._without():
+            self._say(line)
         self._executor = self.place.executor(self.dataset, self.folder, self.device)
         if how := self.place.words(self.device):
             self._say(how)
         self.jobs = sweep.jobs(self.made, self.folder, self.given.checkpoint_every, self.given.tensorboard)
+
+    def foretell(self) -> None:
+        """Say what would run here, and about how long. Writes nothing."""
+        from bench.sweeps.forecast import forecast
+        from bench.text import duration
+
+        made, at_a_time = self.made, self.place.at_a_time(self.device)
+        threads = self.place.threads_here(self.device)
+        splits = (made.dataset.train, made.dataset.validation, made.dataset.test)
+        learned, chosen_by, held_out = map(len, splits)
+        typer.echo(
+            f"{counted(len(made.runs), 'run')} on {made.dataset.name}: {learned} images to learn from, {chosen_by} for "
+            f"validation, {held_out} for the test; into {self.folder}"
+        )
+        for line in self._without():
+            typer.echo(line)
+        total = 0.0
+        for one in forecast(made, threads):
+            name = f"{one.estimator}, {one.posterior}"
+            if one.skipped:
+                typer.echo(f"{name}: skipped: {one.skipped}")
+                continue
+            total += one.seconds
+            each = f"{one.steps} steps of {1e3 * one.seconds_per_step:.3g} ms"
+            typer.echo(f"{name}: {counted(one.runs, 'run')} of {each}: {duration(one.seconds)}")
+        at = f" with {at_a_time} at a time" if at_a_time > 1 else ""
+        typer.echo(f"about {duration(total / at_a_time)} of training{at}, measuring not counted")
+
+    def _without(self) -> list[str]:
+        """A line per image metric that cannot be had; config.json has the whole reason."""
+        long = {metric: reason.partition(";")[0] for metric, reason in self.absent.items() if "needs" in reason}
+        tails = dict.fromkeys(long, "; try bench fetch weights")
+        lines = {**self.absent, **long}
+        return [f"without {metric}: {reason}{tails.get(metric, '')}" for metric, reason in lines.items()]
 
     def _timed(self) -> "Timings":
         from bench.sweeps.budget import Timings

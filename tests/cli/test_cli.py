@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -235,6 +236,17 @@ def test_a_mistake_is_one_clear_line_exit_code_2_and_nothing_written(bench, tmp_
     assert err.startswith("bench: ")
     assert err.count("\n") == 1, err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_says_what_would_run_and_how_long_and_writes_nothing(bench, tmp_path):
+    code, out, err = bench(*digits("-e", "fsq,quantizers", "--posterior", "both", "--seeds", "3"), "--dry-run")
+    assert (code, err) == (0, "")
+    assert out.startswith("36 runs on digits: 1294 images to learn from, 143 for validation, 360 for the test; into")
+    assert re.search(r"^fsq, factorised: 3 runs of 6 steps of [\d.]+ ms: ", out, re.MULTILINE)
+    assert "fsq, causal: skipped: fsq emits vectors" in out
+    assert re.search(r"^without lpips: [^\n;]+; try bench fetch weights$", out, re.MULTILINE)
+    assert re.search(r"^about .* of training", out, re.MULTILINE)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_home_is_spelled_out_before_anything_is_written(bench, tmp_path, monkeypatch):

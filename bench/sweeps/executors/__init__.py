@@ -86,11 +86,15 @@ class Place:
         """For runs of a sweep's folder, on the `device` that was found."""
         return self._adapter.executor(self, dataset, out, device == "cuda")
 
+    def at_a_time(self, device: str) -> int:
+        """Runs on this machine."""
+        return self._adapter.workers(self, device == "cuda")
+
     def words(self, device: str) -> str:
         """How many runs share this machine where nobody said so; empty for one at a time, and elsewhere."""
         if self.name != "local" or self.workers or device == "cuda":
             return ""
-        count, threads = self._adapter.workers(self), self._adapter.threads(self, False)
+        count, threads = self.at_a_time(device), self.threads_here(device)
         each = "one thread" if threads == 1 else f"{threads} threads"
         return f"{count} runs at a time, {each} each; --workers 1 gives one all cores" if count > 1 else ""
 

@@ -42,14 +42,17 @@ def threads(place: Place, on_gpu: bool) -> int:
 def _gpus(place: Place, on_gpu: bool) -> list[str | None]:
     """A worker each."""
     gpus = devices.visible_gpus() * (place.runs_per_gpu or 1) if on_gpu else []
-    return list(itertools.islice(itertools.cycle(gpus or [None]), place.workers or len(gpus) or workers(place)))
+    return list(itertools.islice(itertools.cycle(gpus or [None]), place.workers or len(gpus) or _cores_each(place)))
 
 
-def workers(place: Place) -> int:
-    """At a time on the CPU, as many as have the memory."""
-    if place.workers or not place.core_each:
-        return place.workers or 1
-    return max(1, min(devices.cores(), devices.free_memory(torch.device("cpu")) // RUN_BYTES))
+def workers(place: Place, on_gpu: bool) -> int:
+    return len(_gpus(place, on_gpu))
+
+
+def _cores_each(place: Place) -> int:
+    """Runs at a time on the CPU, as many as have the memory."""
+    room = devices.free_memory(torch.device("cpu")) // RUN_BYTES
+    return max(1, min(devices.cores(), room)) if place.core_each else 1
 
 
 def _share(workers: int) -> int:
