@@ -6,6 +6,7 @@ import pytest
 from helpers.configs import config
 from helpers.sweeps import ROOT
 
+import estimators
 from bench.build import make_estimator
 from bench.config import SETTABLE, RunConfig
 
@@ -15,7 +16,7 @@ COLUMNS = {
     "cifar10": {"family": "cifar10", "preset": "paper", "shape": (3, 32, 32)},
     "imagenet256": {"family": "folder", "preset": "imagenet256", "shape": (3, 256, 256)},
 }
-METHODS = ("daps", "gumbel_softmax", "gumbel_rao", "fsq", "vq:init=random,revive=0")
+METHODS = estimators.members("paper")
 """Of Table 1."""
 
 

@@ -94,9 +94,9 @@ class Training:
     time: Annotated[int | None, _AtLeast1(help=OPTIONS["time"].help)] = None
     sbatch: Annotated[list[str] | None, typer.Option(help=OPTIONS["sbatch"].help)] = None
 
-    def place(self, *, many_runs: bool) -> Place:
+    def place(self, *, core_each: bool) -> Place:
         """Where it trains. Raises ValueError for an option that goes with another executor."""
-        return Place(self.executor, **{name: getattr(self, name) for name in OPTIONS}, many_runs=many_runs)
+        return Place(self.executor, **{name: getattr(self, name) for name in OPTIONS}, core_each=core_each)
 
 
 def training(folder: str, **defaults: object) -> Callable[[Callable[..., None]], Callable[..., None]]:

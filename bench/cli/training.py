@@ -74,7 +74,7 @@ def ablate(
 
     The same command again continues; with other --grid values into the same folder it adds to it.
     """
-    work = Work(given, many_runs=True)
+    work = Work(given)
     from bench import ablation, pages
 
     texts = [one.text for one in options.expanded(estimator)] if estimator else []
@@ -114,7 +114,7 @@ def tune(
     The best trial and the preset's own settings run again on fresh seeds, as many as --seeds. The same command again
     continues; with more --trials it goes on from there.
     """
-    work = Work(given, many_runs=True)
+    work = Work(given)
     from bench import figures, pages, tables, tuning
     from bench.records.tuning import SEED, read_tuning
 
@@ -163,8 +163,7 @@ class Work:
     nothing is written. `quiet`: says nothing on stderr.
     """
 
-    def __init__(self, given: Training, *, many_runs: bool = False, quiet: bool = False) -> None:
-        """`many_runs`: so many small ones that, on CPUs, a core each is the fastest."""
+    def __init__(self, given: Training, *, quiet: bool = False) -> None:
         if given.executor == "local":
             warm_up()  # of worker processes, which have imports to do while this one does its own
         from bench import data
@@ -172,14 +171,15 @@ class Work:
         from bench.sweeps import budget
 
         self.given, self.quiet = given, quiet
-        self.place = given.place(many_runs=many_runs)
+        self.budget = budget.parse(given.budget) if given.budget is not None else None
+        # where seconds count, runs do not get into each other's way
+        self.place = given.place(core_each=self.budget is None or self.budget.unit != "seconds")
         self.jobs: list[Job] = []
         data.check(given.dataset, given.image_size)
         self.preset = Preset(given.dataset, given.preset)
         self.posteriors = options.posteriors(given.posterior)
         self.seeds = range(given.seeds or self.preset.seeds)
         self.overrides = parse_settings(given.settings or []) | ({"steps": given.steps} if given.steps else {})
-        self.budget = budget.parse(given.budget) if given.budget is not None else None
         if self.budget:
             self.budget.check(self.overrides)
 
@@ -243,6 +243,8 @@ class Work:
         for metric, reason in self.absent.items():
             self._say(f"without {metric}: {reason}")
         self._executor = self.place.executor(self.dataset, self.folder, self.device)
+        if how := self.place.words(self.device):
+            self._say(how)
         self.jobs = sweep.jobs(self.made, self.folder, self.given.checkpoint_every, self.given.tensorboard)
 
     def _timed(self) -> "Timings":

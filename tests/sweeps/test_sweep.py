@@ -245,7 +245,7 @@ def test_parts_that_do_not_fit_are_refused_each_time():
 
 @pytest.mark.parametrize("name", ["local", "ray", "slurm"])
 def test_an_option_is_refused_where_it_does_nothing_and_every_one_has_its_words(name):
-    fields = {field.name for field in dataclasses.fields(Place)} - {"name", "many_runs"}
+    fields = {field.name for field in dataclasses.fields(Place)} - {"name", "core_each"}
     assert OPTIONS.keys() == fields
     for key, option in OPTIONS.items():
         assert option.help.endswith(option.about)

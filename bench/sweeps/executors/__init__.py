@@ -33,7 +33,8 @@ class Option:
 OPTIONS = {
     "threads": Option("cores per run [default: those here divided by --workers; elsewhere 1]"),
     "workers": Option(
-        "runs at a time [default: run: 1, ablate: one per core, on GPUs --runs-per-gpu each]", ("local", "slurm")
+        "runs at a time [default: one per core, with a budget in seconds 1; on GPUs --runs-per-gpu each]",
+        ("local", "slurm"),
     ),
     "runs_per_gpu": Option("runs that share one GPU [default: 1]", ("local", "ray")),
     "address": Option("HOST:PORT of the cluster [default: the one here, or a new one]", ("ray",)),
@@ -59,8 +60,8 @@ class Place:
     time: int | None = None
     """Minutes."""
     sbatch: Sequence[str] | None = None
-    many_runs: bool = False
-    """So many small ones that, on CPUs, a core each is the fastest."""
+    core_each: bool = False
+    """Whether runs on CPUs get a core each unless told: small networks then get through about twice as fast."""
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
@@ -84,6 +85,14 @@ class Place:
     def executor(self, dataset: "Dataset", out: Path, device: str) -> "Executor":
         """For runs of a sweep's folder, on the `device` that was found."""
         return self._adapter.executor(self, dataset, out, device == "cuda")
+
+    def words(self, device: str) -> str:
+        """How many runs share this machine where nobody said so; empty for one at a time, and elsewhere."""
+        if self.name != "local" or self.workers or device == "cuda":
+            return ""
+        count, threads = self._adapter.workers(self), self._adapter.threads(self, False)
+        each = "one thread" if threads == 1 else f"{threads} threads"
+        return f"{count} runs at a time, {each} each; --workers 1 gives one all cores" if count > 1 else ""
 
     @property
     def _adapter(self) -> ModuleType:

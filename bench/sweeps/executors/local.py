@@ -21,6 +21,8 @@ from bench.sweeps.execute import WorkerDied
 from bench.sweeps.executors import CONTEXT, Place, warm_up
 from bench.training.run import Job, is_disk_full, perform
 
+RUN_BYTES = 2 << 30
+"""Memory that a run of CIFAR-10 size takes on the CPU, about; for how many run at a time unless told."""
 DISK_FULL = os.EX_IOERR
 """Exit code of a worker that could not write."""
 
@@ -40,8 +42,14 @@ def threads(place: Place, on_gpu: bool) -> int:
 def _gpus(place: Place, on_gpu: bool) -> list[str | None]:
     """A worker each."""
     gpus = devices.visible_gpus() * (place.runs_per_gpu or 1) if on_gpu else []
-    workers = place.workers or len(gpus) or (devices.cores() if place.many_runs else 1)
-    return list(itertools.islice(itertools.cycle(gpus or [None]), workers))
+    return list(itertools.islice(itertools.cycle(gpus or [None]), place.workers or len(gpus) or workers(place)))
+
+
+def workers(place: Place) -> int:
+    """At a time on the CPU, as many as have the memory."""
+    if place.workers or not place.core_each:
+        return place.workers or 1
+    return max(1, min(devices.cores(), devices.free_memory(torch.device("cpu")) // RUN_BYTES))
 
 
 def _share(workers: int) -> int:
