@@ -144,6 +144,7 @@ def tune(
     )
     seeds, work.seeds = work.seeds, range(SEED, SEED + 1)
     work.plan(plan.variants, f"tune-{work.name}", final_split="validation")
+    plan.record(work.folder, work.made.firsts, fresh=given.fresh)  # refused, before anything is said or written
     work.open()
     plan.write_record(work.folder, work.made.firsts, fresh=given.fresh)
     _carry_out(work)

@@ -1,12 +1,14 @@
 """Held for every registered estimator and both posteriors: a new file is covered the day it lands."""
 
+import itertools
 import math
 
 import pytest
 import torch
 
+import estimators
 from bench.conformance.toys import all_codes, as_they_are, exact_objective, gradient, log_q, toy_for
-from estimators import Categorical
+from estimators import Categorical, Choice, Latent
 
 SCALES = (0.1, 1.0, 4.0)
 """Of the head's weights: near-uniform, random and peaked encoders."""
@@ -141,6 +143,16 @@ def test_state_survives_a_checkpoint(spec, kind):
     copy.load_state_dict(estimator.state_dict())
     losses = [e.loss(case.problem(b=8, noise=torch.Generator().manual_seed(6))).loss for e in (estimator, copy)]
     assert torch.equal(*losses)
+
+
+def test_every_corner_of_its_search_space_can_be_made(spec, kind):
+    name = estimators.parse(spec).name
+    latent = Latent(2, 4, 32) if estimators.available()[name].oracle else Latent(4, 16, 32)
+    space = estimators.space(name)
+    corners = [one.values if isinstance(one, Choice) else (one.low, one.high) for one in space.values()]
+    for values in itertools.product(*corners):
+        words = ",".join(f"{key}={str(value).lower()}" for key, value in zip(space, values, strict=True))
+        estimators.load(f"{name}:{words}" if words else name, latent)
 
 
 @pytest.mark.unbiased

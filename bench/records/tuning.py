@@ -7,7 +7,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +60,9 @@ class Search:
     """What was searched, in words, by knob."""
     trials: Sequence[Trial]
     metric: Metric
-    default: int | None
+    default: int | None = None
     """Among the methods that are compared on fresh seeds: the preset's own settings, None before a run has started."""
-    tuned: int | None
+    tuned: int | None = None
     """And the best trial; `default` if that is trial 0."""
 
     @functools.cached_property
@@ -70,10 +70,6 @@ class Search:
         """By the metric, the first of equal ones. None if no trial has a value."""
         known = [trial for trial in self.trials if not math.isnan(trial.value)]
         return max(known, key=lambda trial: (self.metric.sign * trial.value, -trial.number), default=None)
-
-    @property
-    def ended(self) -> bool:
-        return all(trial.run and trial.run.state not in ("queued", "running", "stopped") for trial in self.trials)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,10 +134,9 @@ def tuning(folder: Path, rows: Table, runs: Sequence[Run]) -> Tuning:
     index = {method: i for i, method in enumerate(comparison.methods)}
     placed = []
     for search in searches:
-        at = [index.get(method) for method, _ in _compared(search)]
-        default, tuned = (at[0], at[-1]) if search.best else (at[0], None)
-        parts = (search.estimator, search.posterior, search.space, search.trials, metric)
-        placed.append(Search(*parts, default=default, tuned=tuned))
+        first, *others = (index.get(method) for method, _ in _compared(search))
+        tuned = others[0] if others else first if search.best else None
+        placed.append(replace(search, default=first, tuned=tuned))
     return Tuning(folder, [comparison], metric=metric.name, searches=placed, record=record)
 
 
@@ -153,7 +148,7 @@ def _search(
         run = next((run for run in found.get(trial["key"], ()) if run.seed == SEED), None)
         value = values.get(run.name, math.nan) if run else math.nan
         trials.append(Trial(number, trial["arguments"], trial["set"], trial["key"], run, value))
-    return Search(content["estimator"], content["posterior"], content["space"], trials, metric, None, None)
+    return Search(content["estimator"], content["posterior"], content["space"], trials, metric)
 
 
 def _compared(search: Search) -> list[tuple[Method, Trial]]:

@@ -41,8 +41,12 @@ class Plan:
         return [variant for search in self.searches for variant in search.variants]
 
     def write_record(self, folder: Path, firsts: Sequence[RunConfig], *, fresh: bool) -> None:
-        """Note in a sweep's folder which runs are which trials, besides what is noted there already. `firsts` are the
-        runs that were planned, by variant.
+        """Note in a sweep's folder what `record` gives."""
+        write_json(folder / FILE, self.record(folder, firsts, fresh=fresh))
+
+    def record(self, folder: Path, firsts: Sequence[RunConfig], *, fresh: bool) -> dict[str, Any]:
+        """Which runs are which trials, besides what is noted in the folder already. `firsts` are the runs that were
+        planned, by variant.
 
         Raises ValueError if the folder holds trials of something else, unless `fresh` forgets those.
         """
@@ -71,7 +75,7 @@ class Plan:
                 "space": search.knobs.words,
                 "trials": max(made, before, key=len),
             }
-        write_json(folder / FILE, {**self.base, "searches": list(searches.values())})
+        return {**self.base, "searches": list(searches.values())}
 
 
 def check_metric(name: str, measured: Sequence[str], absent: Mapping[str, str]) -> str:

@@ -57,7 +57,7 @@ def test_it_runs_beside_ours(installed, tmp_path):
 def test_the_conformance_suite_runs_on_it(installed, tmp_path):
     done = python("-m", "bench.conformance", "argmax_st", env=installed, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    assert "14 passed" in done.stdout  # seven properties, two posteriors
+    assert "18 passed" in done.stdout  # nine properties, two posteriors
     assert python("-m", "bench.conformance", "argmax_sd", env=installed, cwd=tmp_path).returncode == 2
 
 
