@@ -358,7 +358,7 @@ def summarise(sweep: "Sweep") -> None:
 
     from bench import figures, tables
 
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(tables.terminal(sweep), highlight=False)
     drawn = figures.draw(sweep, sweep.path / "figures")
     for path in (sweep.path / "results.parquet", sweep.path / "results.csv", *drawn):

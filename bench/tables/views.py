@@ -22,8 +22,8 @@ CSV_COLUMNS = (
     *(*SETTING, *METHOD, "metric", "unit", "estimate", "low", "high", "n", "method", "sd"),
     *("diverged", "unfinished", "marked"),
 )
-NARROW = 12
-"""Characters that a column has on a terminal if there are words of that length in it."""
+NARROW, NAME = 12, 32
+"""Characters that a column has on a terminal if there are words of that length in it, and that the first one has."""
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{"<": r"\textless{}", ">": r"\textgreater{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "β": r"$\beta$"},
@@ -49,9 +49,10 @@ class Grid:
     def rich(self) -> Group:
         """Nothing in it is read as markup."""
         made = Table(box=SIMPLE, collapse_padding=True)
-        for letter, *cells in zip(self.align, self.head, *self.rows, strict=True):
-            # no number is cut, however little room there is
-            least = min(max(len(word) for cell in cells for word in cell.split(" ")), NARROW)
+        for place, (letter, *cells) in enumerate(zip(self.align, self.head, *self.rows, strict=True)):
+            # no number is cut, however little room there is, and hardly a name
+            longest = max(len(word) for cell in cells for word in (cell.split(" ") if place else [cell]))
+            least = min(longest, NARROW if place else NAME)
             side = "right" if letter == "r" else "left"
             made.add_column(Text(cells[0]), justify=side, min_width=least, overflow="fold")
         for row, cells in enumerate(self.rows):
