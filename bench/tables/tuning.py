@@ -46,7 +46,7 @@ def _gains(tuning: Tuning, found: list[Tuned], places: int, where: str) -> Grid:
             for one in found
         ],
         align="lrrrrlrr",
-        title=f"{where}: tuned on seed 0, measured on {counted(fresh, 'fresh seed')}",
+        title=f"{where}: tuned on one seed, measured on {counted(fresh, 'fresh seed')}",
         note="Gain: tuned against default, seed by seed, with its 95 % interval. Lost: trials without a value.",
     )
 
@@ -59,7 +59,7 @@ def _expected(tuning: Tuning, found: list[Tuned], places: int, where: str) -> Gr
         rows=cells,
         align="l" + "r" * len(counts),
         title=f"{where}: expected best of n trials, and its place",
-        note="Draws without replacement from the trials of seed 0; a trial without a value counts as the worst.",
+        note="Draws without replacement from the trials; a trial without a value counts as the worst.",
     )
 
 

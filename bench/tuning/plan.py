@@ -23,6 +23,9 @@ class Trials:
     """Of one estimator and posterior, the first is the default."""
 
     estimator: str
+    """Canonical."""
+    text: str
+    """As it was asked for: what was typed is held, also at a default."""
     posterior: Posterior
     knobs: Knobs
     values: Sequence[tuple[Mapping[str, object], Mapping[str, object]]]
@@ -116,15 +119,15 @@ def plan(
             **default.words, preset=preset, seed=SEED, device="cpu", dataset=dataset, fingerprint="", shape=shape,
             metrics=(),
         )  # fmt: skip
-        found = knobs(config.estimator, config, settings)
+        found = knobs(one.text, config, settings)
         now = (
             {key: config.arguments[key] for key in found.arguments},
             {key: getattr(config, key) for key in found.settings},
         )
         count = 0 if problem(config, shape) else trials - 1
         drawn = list(points(config.estimator.partition(":")[0], found, count))
-        variants = [default, *(_variant(config.estimator, posterior, settings, *point) for point in drawn)]
-        searches.append(Trials(config.estimator, posterior, found, [now, *drawn], variants))
+        variants = [default, *(_variant(one.text, posterior, settings, *point) for point in drawn)]
+        searches.append(Trials(config.estimator, one.text, posterior, found, [now, *drawn], variants))
     base = {
         "metric": metric,
         "dataset": dataset,
@@ -168,5 +171,5 @@ def confirmations(tuning: Tuning, wanted: Sequence[Trials], settings: Mapping[st
         if best := found[one.estimator, one.posterior]:
             variants.append(one.variants[0])
             if best.number:
-                variants.append(_variant(one.estimator, one.posterior, settings, best.arguments, best.settings))
+                variants.append(_variant(one.text, one.posterior, settings, best.arguments, best.settings))
     return variants
