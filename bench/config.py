@@ -14,14 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 import estimators
 from bench.data import DATASETS, find
+from bench.machine.provenance import PROTOCOL
 from bench.text import nearest
 
 Posterior = Literal["factorised", "causal"]
 Split = Literal["validation", "test"]
 Precision = Literal["float32", "bfloat16"]
 Positive = Annotated[int, Field(ge=1)]
-PROTOCOL = 2
-"""Version of docs/protocol.md: what is held equal, and which images are read when."""
 
 
 class Identity(BaseModel):
@@ -135,9 +134,7 @@ class RunConfig(Settings, Identity):
     @property
     def digest(self) -> str:
         """16 hexadecimal digits that name the run and its folder."""
-        # without a budget, runs are named as they were before there were budgets
-        unused = None if self.budget else {"budget"}
-        canonical = json.dumps(self.model_dump(mode="json", exclude=unused), sort_keys=True)
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 

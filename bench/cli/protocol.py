@@ -78,6 +78,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds no keys; it needs at least estimator: and dataset:")
+    content = {key: value for key, value in content.items() if value is not None}
     valid = ("estimator", *KEYS, *TEXTS)
     for key in content:
         if key not in valid:
@@ -100,10 +101,21 @@ def _check(path: Path, content: Mapping[str, Any]) -> None:
         raise ValueError(f"{path}: posterior: {content['posterior']!r}; write factorised, causal or both")
     if content.get("device", "auto") not in ("auto", "cpu", "cuda"):
         raise ValueError(f"{path}: device: {content['device']!r}; write auto, cpu or cuda")
-    if (metric := content.get("decides")) is not None:
+    for key in TEXTS:
+        if not isinstance(content.get(key, ""), str):
+            raise ValueError(f"{path}: {key}: {content[key]} is no text; put it in quotes")
+    settings = content.get("settings", {})
+    if not isinstance(settings, dict) and not (isinstance(settings, list) and all("=" in str(one) for one in settings)):
+        raise ValueError(f"{path}: settings: {settings}; write settings: {{lr: 1e-3}}")
+    if "decides" in content:
         from bench.metrics import catalogue
 
-        catalogue.find(str(metric))
+        metric = catalogue.find(content["decides"])
+        if not metric.better:
+            raise ValueError(f"{path}: decides: more {metric.name} is neither better nor worse; write decides: psnr")
+        measured = str(content.get("metrics", metric.name))
+        if metric.kind == "image" and metric.name not in measured:
+            raise ValueError(f"{path}: decides: {metric.name} is not among metrics: {measured}")
 
 
 def _as_typed(key: str, value: Any) -> Any:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from bench.config import Posterior, Split
     from bench.records import Sweep
     from bench.sweeps.budget import Timings
+    from bench.sweeps.execute import Job
     from bench.sweeps.plan import Variant
-    from bench.training.run import Job
     from estimators import Chosen
 
 
@@ -260,6 +260,8 @@ class Work:
         from bench.sweeps.forecast import forecast
         from bench.text import duration
 
+        if self.given.executor != "local":
+            raise ValueError(f"--dry-run times steps on this machine; leave out --executor {self.given.executor}")
         made, at_a_time = self.made, self.place.at_a_time(self.device)
         threads = self.place.threads_here(self.device)
         splits = (made.dataset.train, made.dataset.validation, made.dataset.test)

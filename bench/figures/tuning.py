@@ -43,7 +43,7 @@ def expected_best(subject: tuple[Tuning, Theme]) -> Drawing | None:
     trials = span(len(one.search.trials) for one in found)
     caption = sentences(
         f"Expected best {metric.title} of n trials, drawn without replacement from the {trials} of each estimator; a "
-        "trial without a value counts as the worst.",
+        "trial without a value counts as the worst of all.",
         f"Validation images of {tuning.comparison.title}, one seed per trial.",
         "Filled: factorised posterior; hollow: causal." if tuning.several else "",
     )

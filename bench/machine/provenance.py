@@ -13,6 +13,8 @@ from pathlib import Path
 
 from bench.machine.devices import cores
 
+PROTOCOL = 2
+"""Version of docs/protocol.md: what is held equal, and which images are read when."""
 PACKAGES = (
     "discrete-latents-bench", "torch", "torchvision", "torch-fidelity", "lpips", "torchmetrics", "numpy", "pandas",
 )  # fmt: skip

@@ -120,7 +120,7 @@ METRICS: dict[str, Metric] = {
             "Fréchet Inception distance (Heusel et al. 2017) to the originals, torch-fidelity", 1,
             rank=4, column=True, costly=True, weights="inception",
             definition="torch-fidelity inception-v3-compat, layer 2048, reconstructions against the same n "
-            "test images, grey repeated to 3 channels, resized to 299 x 299 by torch-fidelity (bilinear "
+            "images of the split, grey repeated to 3 channels, resized to 299 x 299 by torch-fidelity (bilinear "
             "as in TensorFlow 1); float32 without TF32; biased upwards for small n",
             libraries=("torch-fidelity",),
         ),

@@ -14,9 +14,9 @@ from bench.tables.tuning import PLACES, of_tuning
 from bench.text import counted, number, span
 
 ABOUT = (
-    "Every estimator had the same number of trials: the preset's own settings, and points of a scrambled Sobol "
-    "sequence in its search space. The best on validation images was chosen with seed 0; what it gained is measured on "
-    "seeds that nothing was chosen by. No test image was read."
+    "Trials are the preset's own settings and points of a scrambled Sobol sequence in the space of each estimator. "
+    "The best on validation images was chosen with one seed; what it gained is measured on other seeds and the same "
+    "validation images. No test image was read."
 )
 
 
@@ -64,6 +64,10 @@ def _shown(tuning: Tuning, search: Search, info: Metric, places: int) -> dict[st
 
 
 def _facts(tuning: Tuning) -> list[str]:
-    trials = span(len(search.trials) for search in tuning.searches)
-    facts = [f"{trials} trials each", counted(len(tuning.searches), "search").replace("searchs", "searches")]
+    counts = [len(search.trials) for search in tuning.searches if search.best is not None]
+    unequal = "NOT equal: " if len(set(counts)) > 1 else ""
+    facts = [
+        f"{unequal}{span(counts) or 'no'} trials each",
+        counted(len(tuning.searches), "search").replace("searchs", "searches"),
+    ]
     return [*facts, f"budget {tuning.record['budget']}"] if tuning.record.get("budget") else facts

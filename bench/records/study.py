@@ -172,6 +172,9 @@ def study(folder: Path, rows: Table, runs: Sequence[Run]) -> Study:
     """The same of what was read: the rows of `load`, and all runs, some of which have ended."""
     record = read_json(folder / FILE)
     started = [run for run in runs if "arguments" in run.config and not run.is_baseline]
+    # what somebody trained into the folder besides, to read it on test images, says nothing about which setting to take
+    choosing = [run for run in started if run.config.get("final_split") == "validation"]
+    started = choosing or started
     grouped: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     for run in started:
         grouped[*run.place, setting_key(run.config)].append(run)

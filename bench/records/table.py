@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.machine.devices import cores
 from bench.machine.files import is_partial, read_json, replacing, write_json
+from bench.machine.provenance import PROTOCOL
 from bench.records.folder import RUN_COLUMNS
 
 if TYPE_CHECKING:
@@ -39,9 +40,14 @@ def open_sweep(folder: Path) -> None:
             )
         (folder / "runs").mkdir(parents=True, exist_ok=True)
         if not (folder / MARKER).is_file():
-            write_json(folder / MARKER, {"made_by": "discrete-latents-bench", "format": 1})
+            write_json(folder / MARKER, {"made_by": "discrete-latents-bench", "format": 1, "protocol": PROTOCOL})
         elif not os.access(folder / "runs", os.W_OK):
             raise PermissionError(13, "Permission denied")
+        elif (its := read_json(folder / MARKER).get("protocol", 1)) != PROTOCOL and any((folder / "runs").iterdir()):
+            raise ValueError(
+                f"{folder} holds runs of protocol {its}, which do not compare with these (protocol {PROTOCOL}); "
+                "try another --out"
+            )
     except OSError as error:
         raise ValueError(f"{folder} cannot be written ({error.strerror}); try another --out") from None
 

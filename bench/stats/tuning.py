@@ -42,7 +42,9 @@ def rows(tuning: Tuning) -> list[Tuned]:
     last."""
     finals = tuning.comparison.finals
     values = Values(finals[finals["metric"] == tuning.metric])
-    expected = {search: _expected(search) for search in tuning.searches}
+    reached = [search.metric.sign * trial.value for search in tuning.searches for trial in search.trials]
+    worst = min((value for value in reached if not math.isnan(value)), default=math.nan)
+    expected = {search: _expected(search, worst) for search in tuning.searches}
     ranks = _ranks(expected)
     made = [_tuned(tuning, search, values, expected[search], ranks[search]) for search in tuning.searches]
     sign = {search: search.metric.sign for search in tuning.searches}
@@ -85,9 +87,13 @@ def counts(trials: int) -> list[int]:
     return sorted({trials, *(2**power for power in range(trials.bit_length()) if 2**power <= trials)} - {0})
 
 
-def _expected(search: Search) -> dict[int, float]:
+def _expected(search: Search, worst: float) -> dict[int, float]:
+    """`worst` of all trials of all searches, counted so that more is better."""
     values = [trial.value for trial in search.trials]
-    return {n: expected_best(values, n, search.metric.sign) for n in counts(len(values))}
+    known = any(not math.isnan(value) for value in values)
+    sign = search.metric.sign
+    filled = [sign * worst if math.isnan(value) and known else value for value in values]
+    return {n: expected_best(filled, n, sign) for n in counts(len(values))}
 
 
 def _ranks(expected: dict[Search, dict[int, float]]) -> dict[Search, dict[int, int]]:
@@ -104,13 +110,12 @@ def expected_best(values: Iterable[float], n: int, sign: int = 1) -> float:
     """The expected best of n of these trials, drawn without replacement (after Dodge et al. 2019, arXiv:1909.03004, who
     draw with): what a search of n trials would have found.
 
-    `sign` -1: lower is better. A trial without a value (NaN) counts as the worst of those with one, so that risk has
-    its price. NaN if none has a value, or there are fewer than n trials.
+    `sign` -1: lower is better. NaN if a value is, or there are fewer than n trials.
     """
     scores = sign * np.asarray(list(values), dtype=float)
-    if not 1 <= n <= len(scores) or np.isnan(scores).all():
+    if not 1 <= n <= len(scores) or np.isnan(scores).any():
         return math.nan
-    ordered = np.sort(np.where(np.isnan(scores), np.nanmin(scores), scores))
+    ordered = np.sort(scores)
     # the i-th from below is the best of n if the others are among the i below it
     ways = [math.comb(place, n - 1) for place in range(len(ordered))]
     return sign * _weighted(ordered, ways, math.comb(len(ordered), n))

@@ -7,16 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.config import PROTOCOL, RunConfig
+from bench.config import RunConfig
 from bench.machine.files import as_json, create, read_json, write_json
-from bench.machine.provenance import of_code
+from bench.machine.provenance import PROTOCOL, code_fingerprint, of_code
 from bench.records.planned import FILE
 from bench.training.run import Job
 
 
 def content(spec: Mapping[str, Any], runs: Iterable[RunConfig]) -> dict[str, Any]:
-    """What is frozen: the specification as it was written, and every run that follows from it, with all settings."""
-    return {"protocol": PROTOCOL, "spec": dict(spec), "runs": sorted({config.digest for config in runs})}
+    """What is frozen: the specification as it was written, every run that follows with all its settings, and the code
+    behind the numbers of each estimator."""
+    runs = list(runs)
+    code = {name: code_fingerprint(name) for name in sorted({config.estimator for config in runs})}
+    return {"protocol": PROTOCOL, "spec": dict(spec), "runs": sorted({run.digest for run in runs}), "code": code}
 
 
 def hash_of(planned: Mapping[str, Any]) -> str:
@@ -45,7 +48,11 @@ def check(spec: Path, planned: Mapping[str, Any]) -> dict[str, Any]:
         return found
     then, new = found.get("spec", {}), planned["spec"]
     keys = [key for key in {**then, **new} if then.get(key) != new.get(key)]
-    what = ", ".join(keys) if keys else "a preset, a default or the images, from which its runs follow"
+    what = (
+        ", ".join(keys)
+        if keys
+        else "a preset, a default, the device, the images or the code, from which its numbers follow"
+    )
     raise ValueError(
         f"{spec} was frozen on {found.get('frozen')} and has changed since: {what}; bring it back, or freeze it under "
         "another name"

@@ -59,7 +59,7 @@ def _expected(tuning: Tuning, found: list[Tuned], places: int, where: str) -> Gr
         rows=cells,
         align="l" + "r" * len(counts),
         title=f"{where}: expected best of n trials, and its place",
-        note="Draws without replacement from the trials; a trial without a value counts as the worst.",
+        note="Draws without replacement from the trials; a trial without a value counts as the worst of all.",
     )
 
 

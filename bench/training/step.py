@@ -17,8 +17,8 @@ from estimators import Categorical, Scalar
 
 
 def progress_at(config: RunConfig, step: int) -> float:
-    """Where a step stands in all schedules: 0 at the first, 1 at the last and after it."""
-    return min(1.0, step / max(config.steps - 1, 1))
+    """Where a step stands in all schedules: 0 at the first, 1 at the last and after it; a run of one step has ended."""
+    return 1.0 if step >= config.steps - 1 else step / (config.steps - 1)
 
 
 def beta_at(config: RunConfig, progress: float) -> float:

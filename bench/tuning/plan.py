@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import estimators
 from bench.config import Posterior, Preset, RunConfig, Settings, resolve
 from bench.machine.files import read_json, write_json
 from bench.metrics.catalogue import METRICS, find
@@ -14,6 +15,7 @@ from bench.text import nearest, typed
 from bench.tuning.space import Knobs, knobs, points
 from estimators import Chosen
 
+NEEDS_ELBO = ("elbo", "beta_elbo")
 CHOOSES = ("image", "code")
 """Kinds of metrics that something can be chosen by."""
 
@@ -119,6 +121,8 @@ def plan(
             **default.words, preset=preset, seed=SEED, device="cpu", dataset=dataset, fingerprint="", shape=shape,
             metrics=(),
         )  # fmt: skip
+        if metric in NEEDS_ELBO and not estimators.available()[config.estimator.partition(":")[0]].has_elbo:
+            raise ValueError(f"--metric {metric}: {config.estimator} has none; choose by another, or leave it out")
         found = knobs(one.text, config, settings)
         now = (
             {key: config.arguments[key] for key in found.arguments},
@@ -135,8 +139,9 @@ def plan(
         "family": preset.family,
         "budget": budget,
         "seeds": preset.seeds,
-        "settings": _as_json({**preset.settings, **settings}),
-        "rules": preset.rules,
+        "settings": _as_json({**preset.settings, **settings, "eval_beta": _eval_beta(preset, settings)}),
+        # what was typed beats rules, also where it has become the preset's own
+        "rules": [{**rule, "set": _without(rule.get("set", {}), settings)} for rule in preset.rules],
     }
     return Plan(searches, base)
 
@@ -155,6 +160,16 @@ def _variant(
 def _joined(estimator: str, arguments: Mapping[str, object]) -> str:
     added = ",".join(f"{key}={typed(value)}" for key, value in arguments.items())
     return f"{estimator}{',' if ':' in estimator else ':'}{added}" if added else estimator
+
+
+def _eval_beta(preset: Preset, settings: Mapping[str, object]) -> object:
+    """As `resolve` fills it."""
+    found = settings.get("eval_beta", preset.settings.get("eval_beta"))
+    return preset.settings["beta_end"] if found is None else found
+
+
+def _without(given: Mapping[str, object], others: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in given.items() if key not in others}
 
 
 def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:

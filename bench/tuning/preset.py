@@ -5,8 +5,9 @@ from typing import Any
 
 import yaml
 
-from bench.config import PROTOCOL, own_preset
+from bench.config import own_preset
 from bench.machine.files import write_atomically
+from bench.machine.provenance import PROTOCOL
 from bench.records.tuning import SEED, TUNED, Search, Tuning
 from bench.text import number
 

@@ -39,7 +39,7 @@ def test_a_plan_is_frozen_run_and_named_on_the_page(bench, spec):
     assert code == 0, err
     assert {run.name for run in records.read("results/mine").runs if not run.is_baseline} == set(frozen["runs"])
     pages.write(Path("results/mine"))
-    sentence = f"Planned as {frozen['hash']} on {frozen['frozen']}, before the first run: 4 of 4 planned runs done."
+    sentence = f"Planned as {frozen['hash']} on {frozen['frozen']}, before the first run: 4 of 4 planned runs finished."
     assert sentence in words(page_of(Path("results/mine")).root)
     assert "protocol 2" in words(page_of(Path("results/mine")).root)
     # the same command again goes on, and so may another that adds to the folder: the page says so
@@ -47,7 +47,7 @@ def test_a_plan_is_frozen_run_and_named_on_the_page(bench, spec):
     settings = ["--set", "steps=4", "--set", "eval_every=2", "--set", "log_every=2", "--set", "batch_size=16"]
     more = ["run", "-e", "fsq", "--dataset", "digits", "--preset", "quick", "--seeds", "3", "--metrics", "psnr"]
     assert bench(*more, *settings, "--out", "results/mine")[0] == 0
-    assert "4 of 4 planned runs done, and 1 run that the plan does not have." in words(
+    assert "4 of 4 planned runs finished, and 1 run that the plan does not have." in words(
         page_of(Path("results/mine")).root
     )
 
@@ -65,13 +65,22 @@ def test_what_is_not_frozen_or_changed_since_does_not_run(bench, spec):
     assert not Path("results").exists()
 
 
+def test_code_that_changed_since_is_found_out(bench, spec, monkeypatch):
+    assert bench("protocol", "freeze", "mine.yaml")[0] == 0
+    monkeypatch.setattr("bench.sweeps.frozen.code_fingerprint", lambda name: "other")
+    code, _, err = bench("protocol", "run", "mine.yaml")
+    assert code == 2
+    assert "has changed since: a preset, a default, the device, the images or the code" in err
+
+
 def test_runs_from_before_the_plan_are_not_taken_for_planned(bench, spec):
     settings = ["--set", "steps=4", "--set", "eval_every=2", "--set", "log_every=2", "--set", "batch_size=16"]
     early = ["run", "-e", "fsq", "--dataset", "digits", "--preset", "quick", "--seeds", "1", "--metrics", "psnr"]
     assert bench(*early, *settings, "--out", "results/mine")[0] == 0
     assert bench("protocol", "freeze", "mine.yaml")[0] == 0
     code, _, err = bench("protocol", "run", "mine.yaml")
-    assert (code, err) == (2, "bench: results/mine holds runs from before this plan; try another --out\n")
+    assert code == 2
+    assert err.endswith("bench: results/mine holds runs from before this plan; try another --out\n")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +99,11 @@ def test_runs_from_before_the_plan_are_not_taken_for_planned(bench, spec):
         ("estimator: fsk\ndataset: digits", "did you mean fsq?"),
         ("estimator: fsq\ndataset: digits\ndecides: pnsr", "did you mean psnr?"),
         ("estimator: fsq\ndataset: digits\nsettings: {lr: -1}", "lr=-1"),
+        ("estimator: fsq\ndataset: digits\nsettings: 5", "settings: 5; write settings: {lr: 1e-3}"),
+        ("estimator: fsq\ndataset: digits\nsettings: lr=1e-3", "write settings: {lr: 1e-3}"),
+        ("estimator: fsq\ndataset: digits\nquestion: 2026-01-01", "question: 2026-01-01 is no text"),
+        ("estimator: fsq\ndataset: digits\ndecides: kl", "more kl is neither better nor worse"),
+        ("estimator: fsq\ndataset: digits\nmetrics: psnr\ndecides: ssim", "ssim is not among metrics: psnr"),
     ],
 )
 def test_a_mistake_in_a_specification_is_one_line(bench, spec, content, said):

@@ -6,7 +6,7 @@ from typing import Any
 from helpers.synthetic_sweep import add_run, new_sweep
 
 from bench.machine.files import read_json, write_json
-from bench.records.tuning import FILE, run_key
+from bench.records.tuning import FILE, SEED, run_key
 
 TRIALS: dict[str, list[float | None]] = {
     "daps": [10.0, 12.0, None, 11.0],
@@ -30,7 +30,7 @@ def searched(path: Path) -> Path:
         trials = []
         for number, value in enumerate(values):
             lr = 0.01 * (1 + number)
-            key = _key(_run(sweep, estimator, lr, 0, value))
+            key = _key(_run(sweep, estimator, lr, SEED, value))
             trials.append({"arguments": {}, "set": {"lr": lr}, "key": key})
         search = {"estimator": estimator, "posterior": "factorised", "space": {"lr": "0.01 to 0.04"}, "trials": trials}
         record["searches"].append(search)

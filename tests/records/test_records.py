@@ -293,3 +293,12 @@ def test_what_somebody_else_keeps_in_a_folder_is_not_mixed_with_results(tmp_path
     (tmp_path / mine).write_text("mine")
     with pytest.raises(ValueError, match="holds something that is not a sweep"):
         records.open_sweep(tmp_path)
+
+
+def test_runs_of_another_protocol_are_not_added_to(tmp_path):
+    records.open_sweep(tmp_path)
+    (tmp_path / "sweep.json").write_text(json.dumps({"made_by": "discrete-latents-bench", "format": 1}))
+    records.open_sweep(tmp_path)
+    (tmp_path / "runs" / "old").mkdir()
+    with pytest.raises(ValueError, match=r"holds runs of protocol 1, which do not compare with these \(protocol 2\)"):
+        records.open_sweep(tmp_path)

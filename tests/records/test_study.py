@@ -1,6 +1,6 @@
 """A folder as an ablation: what its settings are called, and which are compared."""
 
-from helpers.ablation_sweeps import digits_plan, make, step_size_score
+from helpers.ablation_sweeps import add_run, config_of, digits_plan, make, step_size_score
 
 from bench.records.study import read_study
 from bench.stats.answers import headline
@@ -50,3 +50,16 @@ def test_settings_of_several_ablations_in_one_folder_are_told_apart(tmp_path):
 def test_the_knobs_are_what_differs_between_the_runs(tmp_path):
     folder = make(tmp_path / "a", digits_plan("step_size"), step_size_score, seeds=1)
     assert set(read_study(folder).knobs) == {"step_size", "ess_target", "epsilon", "delta", "eta", "per_image"}
+
+
+def test_a_run_on_test_images_in_the_folder_changes_nothing_that_is_chosen(tmp_path):
+    plan = digits_plan("mine", "k=4,8")
+    folder = make(tmp_path / "a", plan, lambda config: 16.0 + config.arguments["k"] % 8)
+    for path in folder.glob("runs/*/config.json"):
+        path.write_text(path.read_text().replace('"final_split": "test"', '"final_split": "validation"'))
+    before = read_study(folder).conditions[0]
+    other = config_of(plan.variants[0], 7).model_copy(update={"final_split": "test", "lr": 0.5})
+    add_run(folder, other, 99.0)
+    after = read_study(folder).conditions[0]
+    assert (after.split, after.means) == ("validation", before.means)
+    assert [method.name for method in after.methods] == [method.name for method in before.methods]

@@ -10,7 +10,7 @@ from helpers.tuning_sweeps import TRIALS, searched
 
 from bench import records
 from bench.records.methods import read_runs
-from bench.records.tuning import FILE, Tuning, read_tuning, run_key, tuning
+from bench.records.tuning import FILE, SEED, Tuning, read_tuning, run_key, tuning
 
 
 def values(found: Tuning) -> dict[str, list[float | None]]:
@@ -43,7 +43,7 @@ def test_the_mean_image_which_is_measured_with_the_config_of_a_trial_is_none(tmp
 
 def test_a_run_of_the_same_settings_by_another_command_is_no_trial(tmp_path):
     folder = searched(tmp_path)
-    add_run(folder, "daps", seed=0, psnr=30.0, config={"lr": 0.02, "final_split": "test"})
+    add_run(folder, "daps", seed=SEED, psnr=30.0, config={"lr": 0.02, "final_split": "test"})
     assert values(read_tuning(folder)) == TRIALS
 
 

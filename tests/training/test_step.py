@@ -45,7 +45,7 @@ def test_schedules_are_at_their_end_in_the_last_step():
     assert [progress for progress, _ in found] == [0.0, 0.25, 0.5, 0.75, 1.0]
     assert [beta for _, beta in found] == pytest.approx([2.0, 2**0.5, 1.0, 0.5**0.5, 0.5])
     assert progress_at(made.config, 5) == 1.0
-    assert progress_at(tiny("vq", steps=1), 0) == 0.0
+    assert progress_at(tiny("vq", steps=1), 0) == 1.0
 
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
