@@ -44,7 +44,7 @@ def test_numbers_of_trials_double_up_to_all():
 def test_a_search_in_numbers(tmp_path: Path):
     by_estimator = {one.search.estimator: one for one in rows(read_tuning(searched(tmp_path)))}
     daps, vq, fsq = (by_estimator[name] for name in ("daps", "vq", "fsq"))
-    # trials 10, 12, lost (which counts as the worst of all, 10), 11; then 2 dB better than the default on each of three seeds
+    # trials 10, 12, lost (counts as the worst of all, 10), 11; then 2 dB better than the default on each of three seeds
     assert daps.best is not None
     assert daps.best.number == 1
     assert (daps.gain.estimate, daps.gain.n) == (pytest.approx(2.0), 3)
