@@ -5,7 +5,7 @@ import math
 from typing import get_args
 
 import pytest
-from helpers.ablation_sweeps import config_of, digits_plan
+from helpers.ablation_sweeps import PRESET, config_of, digits_plan
 from helpers.configs import DIGITS
 
 import estimators
@@ -320,7 +320,7 @@ def test_every_network_is_built_once(monkeypatch):
     runs = sweep.plan(
         plan.variants,
         range(3),
-        preset=Preset("digits", "quick"),
+        preset=PRESET,
         device="cpu",
         dataset=DIGITS,
         metrics=("psnr",),

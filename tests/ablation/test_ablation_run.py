@@ -4,10 +4,9 @@ import re
 
 import pandas as pd
 import pytest
-from helpers.ablation_sweeps import digits_plan
+from helpers.ablation_sweeps import PRESET, digits_plan
 
 from bench import data, pages, records
-from bench.config import Preset
 from bench.sweeps import plan as sweep
 from bench.training.run import perform
 
@@ -22,7 +21,7 @@ def test_a_tiny_ablation_of_the_step_size_measures_what_the_rules_did(tmp_path):
     planned = sweep.plan(
         plan.variants,
         range(1),
-        preset=Preset("digits", "quick"),
+        preset=PRESET,
         device="cpu",
         dataset=loaded,
         metrics=("psnr",),
