@@ -16,7 +16,7 @@ RUN = ["run", "--dataset", "digits", "--preset", "quick", "--set", "batch_size=1
 SHORT = [*RUN, "--steps", "100", "--set", "eval_every=50", "--set", "log_every=20"]
 ON_SLURM = ["--executor", "slurm", "--threads", "1"]
 HALFWAY = """
-while problem.progress > 0.5 and not (TRACES / "go").exists():
+while problem.progress > 0.51 and not (TRACES / "go").exists():
     time.sleep(0.05)
 """
 """Runs wait there, so that there is something to kill."""

@@ -100,7 +100,7 @@ def test_a_run_of_recorded_steps_measures_in_between_and_ends_like_a_plain_one(t
 
 
 class Reassigns(nn.Module):
-    """Keeps a moving average in a new tensor each time, which a recording does not see."""
+    """Adds up in a new tensor each time, which a recording does not see."""
 
     def __init__(self, inner) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Reassigns(nn.Module):
 
     def loss(self, problem):
         estimate = self.inner.loss(problem)
-        self.average = 0.5 * self.average + estimate.loss.detach()
+        self.average = self.average + 1.0 + 0.0 * estimate.loss.detach()
         return estimate
 
     def param_groups(self, lr):

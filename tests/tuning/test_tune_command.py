@@ -51,8 +51,8 @@ def test_every_estimator_has_as_many_trials_and_the_best_runs_again_beside_the_d
         assert search.best == search.trials[values.index(max(values))]
         assert search.default is not None
         assert search.tuned is not None
-        assert [run.seed for run in one.runs[search.default]] == [1, 2]
-        assert [run.seed for run in one.runs[search.tuned]] == [1, 2]
+        assert [run.seed for run in one.runs[search.default]] == [SEED + 1, SEED + 2]
+        assert [run.seed for run in one.runs[search.tuned]] == [SEED + 1, SEED + 2]
         assert (search.tuned == search.default) == (search.best.number == 0)
     rows = records.load("tuned")
     assert set(rows["split"]) == {"train", "validation"}
