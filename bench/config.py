@@ -1,8 +1,6 @@
 """What a run is: RunConfig, frozen and hashed; and how presets, rules and the command line resolve to one, checked."""
 
 import functools
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -14,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 import estimators
 from bench.data import DATASETS, find
+from bench.machine.files import digest_of
 from bench.machine.provenance import PROTOCOL
 from bench.text import nearest
 
@@ -134,8 +133,7 @@ class RunConfig(Settings, Identity):
     @property
     def digest(self) -> str:
         """16 hexadecimal digits that name the run and its folder."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return digest_of(self.model_dump(mode="json"))
 
 
 SETTABLE = tuple(Settings.model_fields)

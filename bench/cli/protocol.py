@@ -1,13 +1,13 @@
 """`bench protocol`: a comparison written down before it runs."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from bench.cli.options import AsPath, Training
+from bench.cli.options import AsPath, Device, PosteriorChoice, Training
 
 if TYPE_CHECKING:
     from bench.cli.training import Work
@@ -91,16 +91,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _check(path: Path, content: Mapping[str, Any]) -> None:
-    """Numbers where the options take numbers."""
-    numbers = [field.name for field in fields(Training) if field.name in ("seeds", "steps", "image_size")]
-    for key in numbers:
+    """Values where typer would have checked options, and what plans have besides."""
+    for key in ("seeds", "steps", "image_size"):
         value = content.get(key)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise ValueError(f"{path}: {key}: {value!r} is no whole number above 0; write {key}: 3")
-    if content.get("posterior", "both") not in ("factorised", "causal", "both"):
-        raise ValueError(f"{path}: posterior: {content['posterior']!r}; write factorised, causal or both")
-    if content.get("device", "auto") not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"{path}: device: {content['device']!r}; write auto, cpu or cuda")
+    for key, choices in (("posterior", get_args(PosteriorChoice)), ("device", get_args(get_args(Device)[0]))):
+        if key in content and content[key] not in choices:
+            raise ValueError(f"{path}: {key}: {content[key]!r}; write {', '.join(choices[:-1])} or {choices[-1]}")
     for key in TEXTS:
         if not isinstance(content.get(key, ""), str):
             raise ValueError(f"{path}: {key}: {content[key]} is no text; put it in quotes")

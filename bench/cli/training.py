@@ -286,10 +286,11 @@ class Work:
 
     def _without(self) -> list[str]:
         """A line per image metric that cannot be had; config.json has the whole reason."""
-        long = {metric: reason.partition(";")[0] for metric, reason in self.absent.items() if "needs" in reason}
-        tails = dict.fromkeys(long, "; try bench fetch weights")
-        lines = {**self.absent, **long}
-        return [f"without {metric}: {reason}{tails.get(metric, '')}" for metric, reason in lines.items()]
+
+        def short(reason: str) -> str:
+            return f"{reason.partition(';')[0]}; try bench fetch weights" if "needs" in reason else reason
+
+        return [f"without {metric}: {short(reason)}" for metric, reason in self.absent.items()]
 
     def _timed(self) -> "Timings":
         from bench.sweeps.budget import Timings
@@ -356,15 +357,12 @@ def _carry_out(work: Work) -> None:
 
 def summarise(sweep: "Sweep") -> None:
     """Print the table, draw the figures."""
-    from rich.console import Console
-
     from bench import figures, tables
 
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(tables.terminal(sweep), highlight=False)
+    options.show(tables.terminal(sweep), width=200)
     drawn = figures.draw(sweep, sweep.path / "figures")
     for path in (sweep.path / "results.parquet", sweep.path / "results.csv", *drawn):
-        console.print(f"  {path}", highlight=False, soft_wrap=True, markup=False)
+        typer.echo(f"  {path}")
 
 
 def exit_if_any_failed(folder: Path) -> None:

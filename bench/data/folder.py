@@ -17,13 +17,25 @@ from PIL import UnidentifiedImageError
 
 from bench.data.decode import Picture, decode, size_of, suffixes
 from bench.data.files import Files, open_files
-from bench.data.images import CPU, CUT, Dataset, Images, Resident, Streamed, cut, describe, map_ahead, mark, repeated
+from bench.data.images import (
+    CPU,
+    CUT,
+    FLAT,
+    Dataset,
+    Images,
+    Resident,
+    Streamed,
+    cut,
+    describe,
+    map_ahead,
+    mark,
+    repeated,
+)
 from bench.machine.devices import free_memory
 from bench.machine.progress import progress_bar
 from bench.seeds import mixed
 
 LABELS = ("train", "validation", "test")
-FLAT = "no train/ and test/: one in ten of all images is held out for the test, the first of a fixed mixed order"
 _TOLERATED = 0.01  # share of a split that may be unreadable
 _NAMED = 10  # unreadable files named in a message
 _TRAIN = ("train",)

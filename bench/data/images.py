@@ -22,6 +22,8 @@ R = TypeVar("R")
 SHARE, MOST = 10, 5000
 """Validation is one image in so many of those to learn from, and at most so many."""
 CUT = f"one in {SHARE} of train (at most {MOST:,}), the first of a fixed mixed order"
+FLAT = "no train/ and test/: one in ten of all images is held out for the test, the first of a fixed mixed order"
+"""What `split` in provenance says of images that came without any."""
 
 
 @dataclass(frozen=True)
@@ -167,9 +169,9 @@ def remarks(dataset: Dataset) -> list[str]:
     """What to know before training, in words: a split that we made, and images of one that stand in another too."""
     counts = {"validation": len(dataset.validation), "test": len(dataset.test)}
     found = []
-    if str(split := dataset.provenance.get("split", "")).startswith("no train/"):
+    if dataset.provenance.get("split") == FLAT:
         held_out = " and ".join(f"{counts[name]} for {name}" for name in ("test", "validation"))
-        found.append(f"{dataset.name}: {split}; held out are {held_out}, {len(dataset.train)} are to learn from")
+        found.append(f"{dataset.name}: {FLAT}; held out are {held_out}, {len(dataset.train)} are to learn from")
     for held_out, other in (("validation", "train"), ("test", "train"), ("test", "validation")):
         count = dataset.provenance.get(f"{held_out}_images_in_{other}")
         if count:

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all, whatever is killed or runs full in between."""
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -58,6 +59,11 @@ def _sync(path: Path) -> None:
 
 def as_json(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, indent=1, default=str) + "\n").encode()
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits that name a content, in whatever order its keys stand."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = True) -> None:

@@ -1,15 +1,13 @@
 """A sweep's folder as an ablation: its settings, what they are called, and a comparison under each condition."""
 
 import functools
-import hashlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.machine.files import read_json
+from bench.machine.files import digest_of, read_json
 from bench.records._rows import Table, tidy
 from bench.records.folder import BASELINE
 from bench.records.methods import Method, Run, chosen, read_runs, varying
@@ -153,7 +151,7 @@ class Study(Sweep):
 def setting_key(config: Mapping[str, Any]) -> str:
     """Names what a resolved run is a run of, whatever its seed, device and data."""
     decisive = {key: value for key, value in chosen(config).items() if key not in NOT_SETTINGS}
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+    return digest_of(decisive)
 
 
 def read_study(folder: Path, rows: Table = None) -> Study:

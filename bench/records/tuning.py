@@ -2,8 +2,6 @@
 nothing was chosen by."""
 
 import functools
-import hashlib
-import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.machine.files import read_json
+from bench.machine.files import digest_of, read_json
 from bench.metrics.catalogue import Metric, describe
 from bench.records._rows import Table, tidy
 from bench.records.folder import BASELINE
@@ -99,7 +97,7 @@ class Tuning(Sweep):
 def run_key(config: Mapping[str, Any]) -> str:
     """Names what a resolved run is a run of, whatever its seed."""
     content = {key: value for key, value in config.items() if key != "seed"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return digest_of(content)
 
 
 def read_tuning(folder: Path, rows: Table = None) -> Tuning:

@@ -1,14 +1,12 @@
 """A comparison that was written down before it ran: what it is, its hash, and its way into a sweep's folder."""
 
-import hashlib
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.config import RunConfig
-from bench.machine.files import as_json, create, read_json, write_json
+from bench.machine.files import as_json, create, digest_of, read_json, write_json
 from bench.machine.provenance import PROTOCOL, code_fingerprint, of_code
 from bench.records.planned import FILE
 from bench.training.run import Job
@@ -22,11 +20,6 @@ def content(spec: Mapping[str, Any], runs: Iterable[RunConfig]) -> dict[str, Any
     return {"protocol": PROTOCOL, "spec": dict(spec), "runs": sorted({run.digest for run in runs}), "code": code}
 
 
-def hash_of(planned: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits of `content`."""
-    return hashlib.sha256(json.dumps(planned, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def beside(spec: Path) -> Path:
     """Where the frozen plan of a specification lies."""
     return spec.with_suffix(".frozen.json")
@@ -35,7 +28,7 @@ def beside(spec: Path) -> Path:
 def freeze(spec: Path, planned: Mapping[str, Any]) -> dict[str, Any]:
     """Write the plan down beside its specification, or find it there unchanged. Raises ValueError if another was."""
     now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    create(beside(spec), as_json({"hash": hash_of(planned), "frozen": now, **planned, **of_code()}))
+    create(beside(spec), as_json({"hash": digest_of(planned), "frozen": now, **planned, **of_code()}))
     return check(spec, planned)
 
 
@@ -44,7 +37,7 @@ def check(spec: Path, planned: Mapping[str, Any]) -> dict[str, Any]:
     found = read_json(beside(spec))
     if not found:
         raise ValueError(f"{spec} is not frozen; type bench protocol freeze {spec}")
-    if found.get("hash") == hash_of(planned):
+    if found.get("hash") == digest_of(planned):
         return found
     then, new = found.get("spec", {}), planned["spec"]
     keys = [key for key in {**then, **new} if then.get(key) != new.get(key)]

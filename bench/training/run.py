@@ -5,8 +5,6 @@ So is `baseline:mean`, the mean training image as everyone's reconstruction: wha
 
 import errno
 import functools
-import hashlib
-import json
 import socket
 import traceback
 from collections.abc import Callable, Mapping
@@ -18,6 +16,7 @@ import torch
 from bench.build import PixelStatistics, build, skip_reason
 from bench.config import RunConfig
 from bench.data import Dataset
+from bench.machine.files import digest_of
 from bench.machine.provenance import code_fingerprint, hardware
 from bench.metrics.evaluate import evaluate_mean_image
 from bench.records.folder import BASELINE, RUN_COLUMNS, RunFolder
@@ -104,8 +103,7 @@ def run_columns(config: RunConfig, run: str) -> dict[str, object]:
 def baseline_columns(config: RunConfig) -> dict[str, object]:
     """RUN_COLUMNS of the baseline of `config`'s dataset, likelihood and metrics."""
     decisive = {"dataset", "fingerprint", "preset", "device", "likelihood", "eval_images", "metrics", "final_split"}
-    content = json.dumps({BASELINE: config.model_dump(mode="json", include=decisive)}, sort_keys=True)
-    run = hashlib.sha256(content.encode()).hexdigest()[:16]
+    run = digest_of({BASELINE: config.model_dump(mode="json", include=decisive)})
     return {**run_columns(config, run), "estimator": BASELINE, "posterior": "none", "seed": 0}
 
 
